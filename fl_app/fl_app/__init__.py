@@ -1,0 +1,1 @@
+"""Federated image classification with Flower and PyTorch."""

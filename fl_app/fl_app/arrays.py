@@ -1,0 +1,55 @@
+"""Models and the arrays that travel."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.typing import NDArray
+from torch import nn
+
+from fl_app.errors import AppError
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+def from_model(model: nn.Module) -> ArrayRecord:
+    """Return the model's parameters and buffers."""
+    return ArrayRecord(model.cpu().state_dict())
+
+
+def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
+    """Load ``arrays`` into ``model``; ``where`` says in an error where they came from.
+
+    Raises `AppError` where they are those of another model.
+    """
+    state = arrays.to_torch_state_dict()
+    for name, tensor in state.items():
+        if name.endswith("running_var"):
+            # Server optimisers and privacy noise treat it as a weight and may push a variance below zero.
+            state[name] = tensor.clamp(min=0)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise AppError(f"{where} does not hold the arrays of this model: {reason[:200]}") from error
+
+
+def like(arrays: ArrayRecord, template: Mapping[str, np.dtype[np.generic]]) -> ArrayRecord:
+    """Return ``arrays`` with the dtypes of ``template``.
+
+    Several strategies compute with a float64 factor and hand back float64, which would double the bytes of a
+    round.
+    """
+    return ArrayRecord(
+        {name: Array(np.asarray(array.numpy(), template.get(name))) for name, array in arrays.items()}
+    )
+
+
+def dtypes(arrays: ArrayRecord) -> dict[str, np.dtype[np.generic]]:
+    """Return the dtype of each array."""
+    return {name: np.dtype(array.dtype) for name, array in arrays.items()}
+
+
+def count_bytes(arrays: ArrayRecord) -> int:
+    """Return how many bytes the arrays take when they are sent."""
+    return sum(len(array.data) for array in arrays.values())

@@ -1,0 +1,90 @@
+"""The partitioners, one entry each, all of flwr-datasets; the table imports nothing heavy."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fl_app.errors import AppError, one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from flwr_datasets.partitioner import Partitioner
+    from numpy.typing import NDArray
+
+    from fl_app.settings import Config
+
+    Build = Callable[[int, Config], Partitioner]
+
+
+def _iid(parts: int, config: "Config") -> "Partitioner":
+    from flwr_datasets.partitioner import IidPartitioner
+
+    return IidPartitioner(parts)
+
+
+def _dirichlet(parts: int, config: "Config") -> "Partitioner":
+    from flwr_datasets.partitioner import DirichletPartitioner
+
+    return DirichletPartitioner(parts, "label", alpha=config.alpha, seed=config.seed)
+
+
+def _shard(parts: int, config: "Config") -> "Partitioner":
+    from flwr_datasets.partitioner import ShardPartitioner
+
+    return ShardPartitioner(
+        parts, "label", num_shards_per_partition=config.classes_per_device, seed=config.seed
+    )
+
+
+def _pathological(parts: int, config: "Config") -> "Partitioner":
+    from flwr_datasets.partitioner import PathologicalPartitioner
+
+    return PathologicalPartitioner(
+        parts,
+        "label",
+        num_classes_per_partition=config.classes_per_device,
+        class_assignment_mode="first-deterministic",
+        seed=config.seed,
+    )
+
+
+# Name -> (builder, the settings beside the seed that shape its parts).
+PARTITIONERS: "dict[str, tuple[Build, tuple[str, ...]]]" = {
+    "iid": (_iid, ()),
+    "dirichlet": (_dirichlet, ("alpha",)),
+    "shard": (_shard, ("classes_per_device",)),
+    "pathological": (_pathological, ("classes_per_device",)),
+}
+
+
+def shaped_by(config: "Config") -> dict[str, Any]:
+    """Return the settings that the parts depend on, with their values."""
+    return {
+        name: getattr(config, name) for name in ("partitioner", "seed", *PARTITIONERS[config.partitioner][1])
+    }
+
+
+def partition(labels: "NDArray[np.int64]", parts: int, config: "Config") -> "list[NDArray[np.int64]]":
+    """Divide the images with ``labels`` (shape (n,)) into ``parts`` disjoint parts.
+
+    Returns the sorted indices of each part. Every image is in one part, but for ``pathological``, which
+    leaves out the
+    classes that no device has been given, and ``shard``, whose equal shards may leave out the last few. The
+    same labels, number and settings give the same parts. Raises `AppError` where the partitioner cannot do
+    it.
+    """
+    import numpy as np
+    from datasets import Dataset
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    # The library's iid partitioner takes the images as they come; the others shuffle by the seed themselves.
+    order = np.random.default_rng(config.seed).permutation(len(labels))
+    partitioner = PARTITIONERS[config.partitioner][0](parts, config)
+    partitioner.dataset = Dataset.from_dict({"index": order, "label": labels[order]})
+    try:
+        return [np.sort(np.asarray(partitioner.load_partition(n)["index"], np.int64)) for n in range(parts)]
+    except (ValueError, IndexError, KeyError) as error:
+        settings = " ".join(f"{name}={value}" for name, value in shaped_by(config).items())
+        raise AppError(
+            f"{settings} cannot make {parts} parts of {len(labels)} images: {one_line(error)}"
+        ) from error

@@ -1,0 +1,147 @@
+"""Make the data parts of a run on the controller.
+
+    python -m fl_app.prepare --config config.json --cids 0,1,2,3 [--own-data 3] --cache DIR
+
+Writes ``DIR/<key>/{dataset.json, server/, 0/, 1/, …}`` once and prints one JSON object that names the folder.
+The key is a hash of what the parts depend on, the data set's files among it. Exit status 2 and one line on
+stderr: the user has to do something.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fl_app import strategies
+from fl_app.datasets import Raw, dataset, find
+from fl_app.errors import AppError
+from fl_app.partition import partition, shaped_by
+from fl_app.settings import Config
+
+FORMAT = 1  # to be raised when the layout of the folder or the way of a split changes
+
+
+def prepare(config: Config, cids: Iterable[int], own_data: Iterable[int], cache: Path) -> dict[str, Any]:
+    """Make, or find in ``cache``, the parts of ``cids``; those in ``own_data`` get none.
+
+    There are ``max(cid) + 1`` partitions. Returns ``{"key", "folder", "run_config", "dataset"}``. Raises
+    `AppError`.
+    """
+    devices = sorted(set(cids))
+    served = [cid for cid in devices if cid not in set(own_data)]
+    parts = max(devices, default=-1) + 1
+    source = find(config.dataset, config.data_folder)
+    what = [FORMAT, config.dataset, source.fingerprint(), parts, served, shaped_by(config)]
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache / key
+    if not folder.is_dir():
+        _say(f"reading {config.dataset}: {source.words}")
+        _make(folder, config, source.load(), source.words, parts, served)
+    info: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    _check_sizes(config, info)
+    return {"key": key, "folder": str(folder), "run_config": {"partition": key}, "dataset": info}
+
+
+def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served: list[int]) -> None:
+    """Write the folder under another name and rename it, so that it is whole or absent."""
+    import numpy as np
+
+    from fl_app import storage
+
+    classes = dataset(config.dataset).classes
+    _say(f"dividing {len(raw.train_labels)} images into {parts} parts: {config.partitioner}")
+    divided = partition(raw.train_labels, parts, config) if served else []
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        made = Path(name) / folder.name
+        storage.write(made / "server", raw.test_images, raw.test_labels)
+        labels = {}
+        for cid in served:
+            chosen = divided[cid]
+            storage.write(made / str(cid), raw.train_images[chosen], raw.train_labels[chosen])
+            labels[str(cid)] = np.bincount(raw.train_labels[chosen], minlength=len(classes)).tolist()
+        info = {
+            "name": config.dataset,
+            "source": words,
+            "checksum": _checksum(raw),
+            "classes": list(classes),
+            "train_examples": sum(map(sum, labels.values())),
+            "test_examples": len(raw.test_labels),
+            "alpha": None,
+            **shaped_by(config),
+            "labels": labels,
+        }
+        (made / "dataset.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+        shutil.copy(made / "dataset.json", made / "server")
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process made the same folder in the meantime
+                raise
+
+
+def _checksum(raw: Raw) -> str:
+    digest = hashlib.sha256()
+    for array in (raw.train_images, raw.train_labels, raw.test_images, raw.test_labels):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_sizes(config: Config, info: dict[str, Any]) -> None:
+    for cid, counts in info["labels"].items():
+        images = sum(counts)
+        training = images - validation_size(images, config.validation_fraction)
+        if training < config.batch_size:
+            raise AppError(
+                f"batch_size={config.batch_size} is larger than the {training} training images of cid {cid} "
+                f"({config.dataset}, partitioner={config.partitioner}, {images} images with validation): take a "
+                "smaller batch_size, fewer devices or another partitioner"
+            )
+
+
+def validation_size(images: int, fraction: float) -> int:
+    """Return how many of a device's ``images`` are kept for validation: at least one where there are two."""
+    return min(max(round(images * fraction), 1), max(images - 1, 0))
+
+
+def _say(text: str) -> None:
+    print(f"fl_app.prepare: {text}", file=sys.stderr, flush=True)
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",") if word.strip()]
+    if any(number < 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r}: a cid is 0 or more")
+    return numbers
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fl_app.prepare", description="Make the data parts of a run."
+    )
+    parser.add_argument("--config", type=Path, required=True, help="JSON file with the run configuration")
+    parser.add_argument("--cids", type=_numbers, required=True, help="the devices' numbers, as 0,1,2")
+    parser.add_argument(
+        "--own-data", type=_numbers, default=[], help="numbers of devices with images of their own"
+    )
+    parser.add_argument("--cache", type=Path, required=True, help="folder to keep the parts in")
+    args = parser.parse_args(argv)
+    try:
+        config = Config.of(json.loads(args.config.read_text(encoding="utf-8")))
+        strategies.check(config, devices=len(args.cids))
+        result = prepare(config, args.cids, args.own_data, args.cache)
+    except (AppError, OSError, json.JSONDecodeError) as error:
+        print(f"fl_app.prepare: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

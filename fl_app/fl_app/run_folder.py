@@ -1,0 +1,92 @@
+"""The folder of a run on the server: tables that grow by whole rows, checkpoints, and app.json."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = {
+    "rounds": (
+        "round",
+        "loss",
+        "accuracy",
+        "train_loss",
+        "devices",
+        "failures",
+        "seconds",
+        "bytes_sent",
+        "bytes_received",
+    ),
+    "devices": (
+        "round",
+        "cid",
+        "host",
+        "examples",
+        "train_loss",
+        "train_seconds",
+        "eval_loss",
+        "eval_accuracy",
+        "peak_memory_mb",
+    ),
+    "timings": ("round", "cid", "host", "phase", "seconds"),
+}
+
+
+class RunFolder:
+    """The files of one run. Seconds and losses are written with six significant digits, what is absent as nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder and its empty tables."""
+        self.path = path
+        (path / "model").mkdir(parents=True, exist_ok=True)
+        self.info: dict[str, Any] = {}
+        for table, columns in COLUMNS.items():
+            if not (path / f"{table}.csv").exists():
+                self._append(table, [columns])
+
+    def add(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append ``rows`` to ``table``, in one write that is on the disk when this returns."""
+        self._append(table, [[_text(row.get(name)) for name in COLUMNS[table]] for row in rows])
+
+    def update(self, **info: Any) -> None:
+        """Set keys of app.json and write it."""
+        self.info |= info
+        _replace(self.path / "app.json", (json.dumps(self.info, indent=2) + "\n").encode())
+
+    def save_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+        """Write ``model/<name>.safetensors``."""
+        from safetensors.numpy import save
+
+        whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        _replace(self.path / "model" / f"{name}.safetensors", save(whole, dict(metadata)))
+
+    def _append(self, table: str, rows: Sequence[Sequence[str]]) -> None:
+        if not rows:
+            return
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        with (self.path / f"{table}.csv").open("ab", buffering=0) as file:
+            file.write(text.getvalue().encode())
+            os.fsync(file.fileno())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write ``content`` so that the file is the old one or the new one, also when the power fails."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

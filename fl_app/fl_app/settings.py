@@ -1,0 +1,208 @@
+"""What users can set: ``python -m fl_app.settings`` prints the schema of the settings as JSON.
+
+Defaults, and with them the types, stand in ``[tool.flwr.app.config]`` of the app's pyproject.toml. This
+module says what a setting means and which values it takes, checks a run configuration against that, and gives
+it types. It imports neither torch nor Flower, so that it answers at once.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fl_app.datasets import DATASETS
+from fl_app.errors import AppError
+from fl_app.models import MODELS
+from fl_app.optimizers import OPTIMIZERS
+from fl_app.partition import PARTITIONERS
+from fl_app.strategies import STRATEGIES
+
+PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting's meaning and its allowed values; ``choices`` and the bounds do not apply where they are None."""
+
+    name: str
+    help: str
+    min: float | None = None
+    max: float | None = None
+    exclusive_min: bool = False
+    choices: tuple[str, ...] | None = None
+    pattern: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The setting's key in the run configuration."""
+        return self.name.replace("_", "-")
+
+
+SETTINGS = (
+    Setting("rounds", "federated rounds in all; a resumed run goes on up to this number", min=1),
+    Setting(
+        "min_devices",
+        "devices that must be online before a round starts; it waits for them without a limit",
+        min=1,
+    ),
+    Setting(
+        "fraction_train",
+        "fraction of the online devices that train in a round",
+        min=0,
+        max=1,
+        exclusive_min=True,
+    ),
+    Setting(
+        "fraction_evaluate",
+        "fraction of the online devices that evaluate the model on their own validation "
+        "split; 0 leaves it out",
+        min=0,
+        max=1,
+    ),
+    Setting(
+        "round_timeout",
+        "seconds after which a round goes on without the devices that have not answered",
+        min=0,
+        exclusive_min=True,
+    ),
+    Setting("strategy", "Flower strategy, by its name in flwr.serverapp.strategy", choices=tuple(STRATEGIES)),
+    Setting("strategy_config", "parameters of the strategy's constructor, as 'key=value key=value'"),
+    Setting("model", "model to train", choices=tuple(MODELS)),
+    Setting("epochs", "passes over its training split that a device makes in a round", min=1),
+    Setting("batch_size", "images in a training step", min=1),
+    Setting("lr", "learning rate on the devices", min=0, exclusive_min=True),
+    Setting("optimizer", "optimizer on the devices", choices=tuple(OPTIMIZERS)),
+    Setting("momentum", "momentum of the sgd optimizer", min=0, max=1),
+    Setting("dataset", "data set to train on", choices=tuple(DATASETS)),
+    Setting(
+        "data_folder",
+        "folder on the controller that holds the data set's original files; empty: look in the "
+        "usual places, then download",
+    ),
+    Setting(
+        "partitioner", "how the training images are divided among the devices", choices=tuple(PARTITIONERS)
+    ),
+    Setting(
+        "alpha",
+        "concentration of partitioner=dirichlet; the smaller, the more the devices differ",
+        min=0,
+        exclusive_min=True,
+    ),
+    Setting(
+        "classes_per_device",
+        "classes of a device for partitioner=pathological, shards for partitioner=shard",
+        min=1,
+    ),
+    Setting(
+        "validation_fraction",
+        "fraction of its images that a device keeps for evaluation",
+        min=0,
+        max=0.5,
+        exclusive_min=True,
+    ),
+    Setting("seed", "seed of the partition, of the initial model and of training", min=0, max=2**32 - 1),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked run configuration; the fields are the settings above."""
+
+    rounds: int
+    min_devices: int
+    fraction_train: float
+    fraction_evaluate: float
+    round_timeout: float
+    strategy: str
+    strategy_config: str
+    model: str
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str
+    momentum: float
+    dataset: str
+    data_folder: str
+    partitioner: str
+    alpha: float
+    classes_per_device: int
+    validation_fraction: float
+    seed: int
+    partition: str
+    resume_from: str
+
+    @classmethod
+    def of(cls, run_config: Mapping[str, Any]) -> "Config":
+        """Check ``run_config`` (dash keys, as in ``context.run_config``) and return it with types.
+
+        Keys that are absent take their defaults. Raises `AppError` for a value that is not allowed and for a
+        key that is no setting.
+        """
+        values = defaults() | dict(run_config)
+        known = {field.name.replace("_", "-") for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise AppError(f"run configuration: {unknown[0]!r} is no setting of this app")
+        checked = {setting.key: _check(setting, values[setting.key]) for setting in SETTINGS}
+        return cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
+
+
+def defaults() -> dict[str, Any]:
+    """Return the default run configuration, from pyproject.toml."""
+    with PYPROJECT.open("rb") as file:
+        config: dict[str, Any] = tomllib.load(file)["tool"]["flwr"]["app"]["config"]
+    return config
+
+
+def schema() -> list[dict[str, Any]]:
+    """Return the settings as JSON-ready dictionaries, in the order of the table."""
+    values = defaults()
+    return [
+        {
+            "name": setting.name,
+            "type": type(values[setting.key]).__name__,
+            "default": values[setting.key],
+            "min": setting.min,
+            "max": setting.max,
+            "exclusive_min": setting.exclusive_min,
+            "choices": list(setting.choices) if setting.choices else None,
+            "pattern": setting.pattern,
+            "help": setting.help,
+        }
+        for setting in SETTINGS
+    ]
+
+
+def _check(setting: Setting, value: Any) -> Any:
+    wanted = type(defaults()[setting.key])
+    if wanted is float and type(value) is int:
+        value = float(value)
+    allowed = _allowed(setting, wanted.__name__)
+    wrong = type(value) is not wanted
+    if not wrong and isinstance(value, int | float):
+        low, high = setting.min, setting.max
+        wrong = (
+            not math.isfinite(value)
+            or (low is not None and (value < low or (setting.exclusive_min and value == low)))
+            or (high is not None and value > high)
+        )
+    if wrong or (setting.choices is not None and value not in setting.choices):
+        raise AppError(f"{setting.name}={value!r} is not allowed: {allowed}")
+    return value
+
+
+def _allowed(setting: Setting, kind: str) -> str:
+    if setting.choices is not None:
+        return "one of " + ", ".join(setting.choices)
+    bounds = []
+    if setting.min is not None:
+        bounds.append(f"{'above' if setting.exclusive_min else 'at least'} {setting.min:g}")
+    if setting.max is not None:
+        bounds.append(f"at most {setting.max:g}")
+    return " ".join([kind, " and ".join(bounds)]).strip()
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))
