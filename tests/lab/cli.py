@@ -1,0 +1,89 @@
+"""The lab's commands."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import fleet, inventory, names
+from .errors import LabError
+from .host import greets
+from .lab import Lab
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m tests.lab`."""
+    top = argparse.ArgumentParser(prog="lab", description="A fleet of virtual devices: tests/lab/README.md")
+    top.add_argument("--name", default=names.DEFAULT_NAME, help="the lab's name (default: %(default)s)")
+    top.add_argument("--state", type=Path, default=names.STATE, help="folder of labs (default: .lab here)")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    up = commands.add_parser("up", help="boot a fleet")
+    up.add_argument("fleet", nargs="?", type=Path, default=fleet.DEFAULT, help="its YAML file")
+    up.add_argument("--subnet", default=names.DEFAULT_SUBNET, help="a /24, or auto (default: %(default)s)")
+    commands.add_parser("down", help="remove every trace of the lab")
+    commands.add_parser("status", help="show the hosts")
+    commands.add_parser("inventory", help="print inventory/lab.yml for the default fleet")
+    ssh = commands.add_parser("ssh", help="open a shell on a host, or run a command there")
+    ssh.add_argument("host")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return run(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
+        return 130
+
+
+def say(text: str) -> None:
+    """Tell the user what takes time."""
+    print(f"lab: {text}", flush=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the arguments ask."""
+    state: Path = arguments.state.resolve()
+    if arguments.command == "up":
+        started = time.monotonic()
+        lab = Lab.up(fleet.load(arguments.fleet), arguments.name, arguments.subnet, state, say)
+        took = time.monotonic() - started
+        say(f"{len(lab.hosts)} hosts answer ssh after {took:.1f} s; inventory: {lab.inventory}")
+    elif arguments.command == "inventory":
+        default = names.parse(names.DEFAULT_NAME, names.DEFAULT_SUBNET)
+        print(inventory.static(default, fleet.load(fleet.DEFAULT)), end="")
+    elif arguments.command == "down":
+        if (state / arguments.name / "plan.json").exists():
+            Lab.find(arguments.name, state).down()
+        say(f"the lab {arguments.name} is down")
+    elif arguments.command == "status":
+        show(Lab.find(arguments.name, state))
+    elif arguments.command == "ssh":
+        command = Lab.find(arguments.name, state).ssh_argv(arguments.host, *arguments.words)
+        os.execvp(command[0], command)
+    return 0
+
+
+def show(lab: Lab) -> None:
+    """Print a table of the hosts."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("host", "kind", "address", "state", "memory", box=None)
+    for host in lab.hosts.values():
+        running = bool(host.group.processes())
+        state = "answers ssh" if greets(host.address) else "does not answer" if running else "off"
+        used = f"{host.group.memory() / 2**20:.0f} of {host.spec.memory} MiB" if running else ""
+        table.add_row(host.spec.name, host.spec.kind.name, host.address, state, used)
+    Console().print(table)

@@ -1,0 +1,81 @@
+"""The disk of a host: a sparse ext4 image of its own size, and the shared root file system below it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from .errors import LabError, run
+
+SWAP_FOLDER = "/var/swap"  # an overlay cannot hold a swap file; this folder is bound from the image itself
+
+
+class Disk:
+    """One host's disk in the lab's folder.
+
+    Attributes:
+        folder: everything of this disk.
+        image: the sparse image; what a host writes is in it, and counts against its size.
+        volume: where the image is mounted.
+        root: the host's root file system.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.image = folder / "disk.img"
+        self.volume = folder / "disk"
+        self.root = folder / "root"
+
+    @property
+    def swap(self) -> Path:
+        """The folder that a host sees as :data:`SWAP_FOLDER`."""
+        return self.volume / "swap"
+
+    def make(self, size: int) -> None:
+        """Make an empty image of `size` MiB."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.image.open("wb") as file:
+            file.truncate(size * 2**20)
+        run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "nodiscard", self.image])
+
+    def mount(self, lower: Path) -> None:
+        """Mount the image, and over `lower` the host's root file system."""
+        for place in (self.volume, self.root):
+            place.mkdir(parents=True, exist_ok=True)
+        if not mounted(self.volume):
+            run(["mount", "-o", "loop,discard", self.image, self.volume])
+        for name in ("upper", "work", "swap"):
+            (self.volume / name).mkdir(exist_ok=True)
+        if not mounted(self.root):
+            options = f"lowerdir={lower},upperdir={self.volume}/upper,workdir={self.volume}/work"
+            if any(sign in f"{lower}{self.volume}" for sign in ",:"):
+                raise LabError(f"{self.volume} or {lower} holds a comma or colon, which an overlay cannot")
+            run(["mount", "-t", "overlay", "-o", options, f"lab-{self.folder.name}", self.root])
+
+    def unmount(self) -> None:
+        """Take the mounts away, and swap that the host left on them; its processes must be gone."""
+        if self.swap.is_dir():
+            for file in self.swap.rglob("*"):
+                if file.is_file():
+                    swapoff(file)
+        for place in (self.root, self.volume):
+            unmount(place)
+
+
+def mounted(place: Path) -> bool:
+    """Return whether something is mounted at a path, also where what served it is dead."""
+    escaped = str(place).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    return any(line.split()[4] == escaped for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def unmount(place: Path) -> None:
+    """Take away all that is mounted at a path."""
+    while mounted(place):
+        run(["umount", place])
+
+
+def swapoff(file: Path) -> None:
+    """Stop swapping on a file, if it is swap in use under whatever path."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.swapoff(os.fsencode(file))  # EINVAL: not in use

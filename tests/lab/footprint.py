@@ -1,0 +1,63 @@
+"""What of this machine a lab could leave changed, for a comparison before and after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .cgroups import MOUNT
+from .errors import run
+
+SETTINGS = ("fs/inotify/max_user_instances", "net/ipv4/ip_forward", "vm/swappiness", "kernel/hostname")
+FOLDERS = ("/run", "/run/netns", "/run/systemd/nspawn", "/run/flowerbed-lab", "/run/lxcfs")
+
+
+def take() -> dict[str, list[str]]:
+    """Return what there is now, by what it is: two of these are equal where nothing was left behind."""
+    return {
+        "processes": sorted(_processes()),
+        "mounts": sorted(" ".join(line.split()[3:6]) for line in _lines("/proc/self/mountinfo")),
+        "swaps": _lines("/proc/swaps"),
+        "interfaces": sorted(os.listdir("/sys/class/net")),
+        "firewall": run(["nft", "list", "ruleset"]).stdout.splitlines(),
+        "loops": run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]).stdout.split(),
+        "groups": sorted(folder for folder, _names, _files in os.walk(MOUNT)),
+        "settings": [f"{name} {_lines(f'/proc/sys/{name}')}" for name in (*SETTINGS, *_forwarding())],
+        "folders": [f"{folder}: {sorted(os.listdir(folder))}" for folder in FOLDERS if Path(folder).is_dir()],
+        "users": _lines("/etc/passwd"),
+    }
+
+
+def changes(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """Return one line for each thing that came or went."""
+    found = []
+    for what, items in before.items():
+        found += [f"{what}: {item} is new" for item in sorted(set(after[what]) - set(items))]
+        found += [f"{what}: {item} is gone" for item in sorted(set(items) - set(after[what]))]
+    return found
+
+
+def _processes() -> list[str]:
+    """Return the commands of a lab's programs: others come and go on a machine at work."""
+    programs = ("systemd-nspawn", "lxcfs", "systemd", "systemd-journal", "sshd", "qemu-system-aar")
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (place / "comm").read_text().strip()
+            if (place / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                continue  # it has ended, and waits for the machine's PID 1 to notice
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it ended
+            continue
+        if name in programs or b"systemd-nspawn" in words:
+            found.append(f"{place.name} {name}")
+    return found
+
+
+def _forwarding() -> list[str]:
+    folder = Path("/proc/sys/net/ipv4/conf")
+    return sorted(f"net/ipv4/conf/{place.name}/forwarding" for place in folder.iterdir())
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()

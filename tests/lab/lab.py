@@ -1,0 +1,259 @@
+"""A lab: all hosts of a fleet, up and down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import cgroups, fleet, inventory, names, network, packages, registries, rootfs
+from .cgroups import Group
+from .disk import mounted, unmount
+from .errors import LabError, run
+from .host import Host, detached
+from .state import SharedSettings, locked, read_json, write_json
+
+PLAN = "plan.json"
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+ENOUGH_INSTANCES = 4096  # a systemd in each host takes several of root's
+# Folders that ip, systemd-nspawn and lxcfs make on their first use.
+MADE_BY_TOOLS = tuple(
+    Path("/run", name)
+    for name in (
+        "netns", "lxcfs", "lxcfs/controllers", "lxcfs/root",
+        "systemd/nspawn", "systemd/nspawn/locks", "systemd/nspawn/propagate",
+    )
+)  # fmt: skip
+GroupPaths = dict[str, dict[str, str]]  # by host and controller
+Say = Callable[[str], None]
+
+
+class Lab:
+    """A lab that is up, or is to be taken down.
+
+    Attributes:
+        names: its names and addresses.
+        fleet: its hosts as described.
+        hosts: its hosts, by name.
+    """
+
+    def __init__(self, lab: names.Names, hosts: fleet.Fleet, groups: GroupPaths | None = None) -> None:
+        self.names = lab
+        self.fleet = hosts
+
+        def group(host: str) -> Group:
+            name = lab.cgroup(host)
+            if groups is None:
+                return cgroups.group(name)
+            return Group(name, {controller: Path(path) for controller, path in groups[host].items()})
+
+        self.hosts = {
+            spec.name: Host(lab, index, spec, group(spec.name)) for index, spec in enumerate(hosts.hosts)
+        }
+        self.lxcfs_group = group("_lxcfs")  # no host's name starts so
+        self.settings = SharedSettings(lab.lab)
+
+    @property
+    def folder(self) -> Path:
+        """The lab's own folder."""
+        return self.names.folder
+
+    @property
+    def lxcfs(self) -> Path:
+        """Where the files of /proc are that show a host its own limits."""
+        return self.folder / "lxcfs"
+
+    @property
+    def inventory(self) -> Path:
+        """The inventory for `ansible-playbook -i`."""
+        return self.folder / "inventory.yml"
+
+    @classmethod
+    def find(cls, lab: str = names.DEFAULT_NAME, state: Path | None = None) -> Lab:
+        """Return the lab of this name, as it was planned.
+
+        Raises:
+            LabError: there is none.
+        """
+        folder = (state or names.STATE) / lab
+        plan = read_json(folder / PLAN, None)
+        if plan is None:
+            raise LabError(f"there is no lab {lab!r} in {folder.parent}")
+        hosts = fleet.parse(plan["fleet"], str(folder / PLAN))
+        return cls(names.parse(lab, plan["subnet"], state), hosts, plan["groups"])
+
+    @classmethod
+    def up(
+        cls,
+        hosts: fleet.Fleet,
+        lab: str = names.DEFAULT_NAME,
+        subnet: str = names.DEFAULT_SUBNET,
+        state: Path | None = None,
+        say: Say = lambda text: None,
+    ) -> Lab:
+        """Boot a fleet and wait until every host answers ssh. What it made is removed where it fails.
+
+        Raises:
+            LabError: not root, something is missing or taken, or a host does not come up.
+        """
+        if os.geteuid() != 0:
+            raise LabError("the lab needs root: it makes network namespaces and mounts (sudo make lab)")
+        chosen = str(network.free_subnet()) if subnet == "auto" else subnet
+        new = cls(names.parse(lab, chosen, state), hosts)
+        if installed := packages.ensure():
+            say(f"installed {' '.join(installed)}")
+        with locked(new.folder.with_name(f"{lab}.lock"), wait=False):
+            if (new.folder / PLAN).exists():
+                raise LabError(f"the lab {lab!r} is up already, or was left by a crash: take it down first")
+            if problem := network.taken(new.names):
+                raise LabError(problem)
+            try:
+                new._make(say)
+            except BaseException:
+                say("taking down what was made")
+                new._remove()
+                raise
+        return new
+
+    def _make(self, say: Say) -> None:
+        found = registries.find()
+        systems = sorted({(host.os, host.arch) for host in self.fleet.hosts})
+        for system in systems:
+            if not rootfs.path(*system, found).is_dir():
+                say(f"building the root file system of {' '.join(system)} (once, about half a minute)")
+        lowers = {system: rootfs.ensure(*system, found) for system in systems}
+        self._write_plan()
+        instances = max(int(INSTANCES.read_text()), ENOUGH_INSTANCES)
+        self.settings.hold({INSTANCES: str(instances)}, MADE_BY_TOOLS)
+        network.up(self.names, found, self.settings)
+        self._start_lxcfs()
+        key = self.folder / inventory.KEY
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.names.lab}", "-f", key])
+        public = key.with_suffix(".pub").read_text(encoding="utf-8")
+
+        def boot(host: Host) -> None:
+            host.make_host_key()
+            host.install(lowers[host.spec.os, host.spec.arch], public, found)
+            network.connect(self.names, host.index, host.spec.name)
+            host.start(self.lxcfs, found.folders)
+
+        each(boot, self.hosts.values())
+        self.write_known_hosts()
+        inventory.write(self.names, self.fleet)
+        self._hand_over()
+        each(lambda host: host.wait_ssh(60), self.hosts.values())
+
+    def _write_plan(self) -> None:
+        groups = {host.spec.name: host.group for host in self.hosts.values()} | {"_lxcfs": self.lxcfs_group}
+        paths: GroupPaths = {
+            name: {key: str(path) for key, path in group.paths.items()} for name, group in groups.items()
+        }
+        plan = {"subnet": str(self.names.subnet), "fleet": self.fleet.dump(), "groups": paths}
+        write_json(self.folder / PLAN, plan)
+
+    def _start_lxcfs(self) -> None:
+        self.lxcfs.mkdir()
+        self.lxcfs_group.make(256, 1)
+        pid = f"--pidfile={self.folder}/lxcfs.pid"
+        argv = ["lxcfs", "--foreground", "--enable-cfs", pid, str(self.lxcfs)]
+        with (self.folder / "lxcfs.log").open("ab") as log:
+            detached([*self.lxcfs_group.prefix(256, 1), *argv], log)
+        wait_for(lambda: (self.lxcfs / "proc" / "meminfo").exists(), 10, f"lxcfs did not start ({log.name})")
+
+    def write_known_hosts(self) -> None:
+        """Write known_hosts anew from the hosts' present keys."""
+        lines = "".join(host.known_hosts_line() for host in self.hosts.values())
+        (self.folder / inventory.KNOWN_HOSTS).write_text(lines, encoding="utf-8")
+
+    def _hand_over(self) -> None:
+        """Give what clients read to the user who called sudo."""
+        uid, gid = int(os.environ.get("SUDO_UID", "0")), int(os.environ.get("SUDO_GID", "0"))
+        (self.folder / "hosts").chmod(0o700)
+        for path in [self.folder.parent, self.folder, *self.folder.iterdir()]:
+            if path.is_file() or path in (self.folder.parent, self.folder):
+                os.chown(path, uid, gid)
+
+    def down(self) -> None:
+        """Remove every trace of the lab, whatever state it is in."""
+        with locked(self.folder.with_name(f"{self.names.lab}.lock"), wait=True):
+            self._remove()
+
+    def _remove(self) -> None:
+        each(self._remove_host, self.hosts.values())
+        self.lxcfs_group.remove()
+        unmount(self.lxcfs)
+        network.down(self.names)
+        self.settings.release()
+        left = [path for path in self.folder.rglob("*") if path.is_dir() and mounted(path)]
+        if left:  # never delete through a mount
+            raise LabError(f"still mounted: {', '.join(map(str, left))}")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_name(f"{self.names.lab}.lock").unlink(missing_ok=True)
+        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+            self.folder.parent.rmdir()
+
+    def _remove_host(self, host: Host) -> None:
+        host.remove()
+        network.disconnect(self.names, host.index, host.spec.name)
+
+    def ssh_argv(self, host: str, *command: str) -> list[str]:
+        """Return the ssh command that runs a command on a host as its user.
+
+        Raises:
+            LabError: the lab has no such host.
+        """
+        self.host(host)
+        return ["ssh", "-F", str(self.folder / "ssh_config"), host, *command]
+
+    def ssh(self, host: str, command: str, timeout: float = 60, check: bool = True) -> str:
+        """Run a shell command on a host over ssh and return its output.
+
+        Raises:
+            LabError: it failed.
+        """
+        return run(self.ssh_argv(host, command), timeout=timeout, check=check).stdout
+
+    def host(self, name: str) -> Host:
+        """Return a host by its name.
+
+        Raises:
+            LabError: the lab has no such host.
+        """
+        if name not in self.hosts:
+            raise LabError(f"the lab {self.names.lab!r} has no host {name!r}; it has {', '.join(self.hosts)}")
+        return self.hosts[name]
+
+
+@contextmanager
+def booted(hosts: fleet.Fleet, lab: str, subnet: str = "auto", state: Path | None = None) -> Iterator[Lab]:
+    """Boot a fleet for the length of a `with` block; its subnet is a free one."""
+    up = Lab.up(hosts, lab, subnet, state)
+    try:
+        yield up
+    finally:
+        up.down()
+
+
+def each(action: Callable[[Host], object], hosts: Sequence[Host] | Any) -> None:
+    """Do something with every host, several at a time; the first error is raised once all are done."""
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(action, host) for host in hosts]:
+            done.result()
+
+
+def wait_for(condition: Callable[[], bool], timeout: float, problem: str) -> None:
+    """Wait until something holds.
+
+    Raises:
+        LabError: it did not within `timeout` seconds; `problem` is its message.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(problem)
+        time.sleep(0.02)
