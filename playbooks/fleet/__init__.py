@@ -1,0 +1,1 @@
+"""What the playbooks, the fabfile and the report share on the controller."""

@@ -1,0 +1,78 @@
+"""The fleet as the inventory describes it, and the variable files beside the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fleet.settings import SettingError
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Who is the server, who trains, which cids the inventory asks for, and which devices are on other machines."""
+
+    servers: tuple[str, ...]
+    devices: tuple[str, ...]
+    cids: dict[str, object]
+    remote: tuple[str, ...]
+    server_is_here: bool
+
+    @classmethod
+    def from_task_vars(cls, variables: Mapping[str, Any]) -> Fleet:
+        """Read the fleet out of what Ansible gives to a task."""
+        groups, hostvars = variables["groups"], variables["hostvars"]
+        servers, devices = tuple(groups.get("server", ())), tuple(groups.get("devices", ()))
+        local = {host for host in (*servers, *devices) if hostvars[host].get("ansible_connection") == "local"}
+        return cls(
+            servers=servers,
+            devices=devices,
+            cids={host: hostvars[host]["cid"] for host in devices if "cid" in hostvars[host]},
+            remote=tuple(host for host in devices if host not in local),
+            server_is_here=any(host in local and "superlink_address" not in hostvars[host] for host in servers),
+        )
+
+    @property
+    def server(self) -> str:
+        """The one host of the group `server`."""
+        return self.servers[0]
+
+    def errors(self) -> list[str]:
+        """Return a line for each thing that makes this no fleet."""
+        found = []
+        if len(self.servers) != 1:
+            names = ", ".join(self.servers) or "none"
+            found.append(f"group server (inventory) has {len(self.servers)} hosts ({names}); allowed: exactly one")
+        if not self.devices:
+            found.append("group devices (inventory) has no hosts; allowed: one or more")
+        if self.remote and self.server_is_here:
+            found.append(
+                f"superlink_address (inventory, host {self.server}) is not set, and {self.remote[0]} is on another machine; "
+                "allowed: the address at which the devices reach this one"
+            )
+        return found
+
+
+def read_group_vars(inventory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each file of variables for the group `all` beside an inventory, with its content."""
+    folder = inventory / "group_vars"
+    for path in (folder / "all.yml", folder / "all.yaml", *sorted(folder.glob("all/*.y*ml"))):
+        if path.is_file():
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            if not isinstance(content, dict):
+                raise SettingError(f"{path} holds a {type(content).__name__}; allowed: lines of `name: value`")
+            yield str(path), content
+
+
+def known_variables(project: Path) -> set[str]:
+    """Return the names of the roles' variables and of those that the playbooks define for all hosts."""
+    names: set[str] = set()
+    for path in project.glob("roles/*/meta/argument_specs.yml"):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+            names |= set(entry.get("options", {}))
+    names |= set(yaml.safe_load((project / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")))
+    return names

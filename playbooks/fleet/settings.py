@@ -1,0 +1,163 @@
+"""The settings that users give, each defined once and checked once, before any host is touched.
+
+Two tables make up all settings: `FLEET` below, for what the playbooks themselves use, and the app's own, which it
+prints as JSON (see `fleet.app`). Both are lists of `Setting`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Value = int | float | str | bool
+
+
+class SettingError(ValueError):
+    """A user's mistake, told in one line: the value, where it came from and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its type, its default and what is allowed.
+
+    `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum itself
+    is not allowed); `choices` and `pattern` (a regular expression that the whole text must match) bound texts.
+    """
+
+    name: str
+    type: str
+    default: Value
+    help: str
+    min: float | None = None
+    max: float | None = None
+    exclusive_min: bool = False
+    choices: tuple[str, ...] | None = None
+    pattern: str | None = None
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words for an error line and for the README's table."""
+        if self.choices is not None:
+            return ", ".join(self.choices)
+        if self.type == "bool":
+            return "true, false"
+        if self.type == "str":
+            return f"text that matches {self.pattern}" if self.pattern else "text"
+        noun = "a whole number" if self.type == "int" else "a number"
+        low = None if self.min is None else f"{'above' if self.exclusive_min else 'from'} {self.min:g}"
+        high = None if self.max is None else f"up to {self.max:g}"
+        return " ".join(part for part in (noun, low, high) if part)
+
+    def check(self, given: object, origin: str) -> Value:
+        """Return `given` as this setting's type.
+
+        Raises SettingError where it is not allowed; `origin` says in it where the value came from. Values of `-e
+        name=value` arrive as texts and are read as what they say.
+        """
+        try:
+            value = _CONVERT[self.type](given)
+        except (TypeError, ValueError, OverflowError):
+            raise self._error(given, origin) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._error(given, origin)
+        if self.choices is not None and value not in self.choices:
+            raise self._error(given, origin, hint=_did_you_mean(str(value), self.choices))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            too_low = self.min is not None and (value < self.min or (self.exclusive_min and value == self.min))
+            if too_low or (self.max is not None and value > self.max):
+                raise self._error(given, origin)
+        if self.pattern is not None and not re.fullmatch(self.pattern, str(value)):
+            raise self._error(given, origin)
+        return value
+
+    def _error(self, given: object, origin: str, hint: str = "") -> SettingError:
+        return SettingError(f"{self.name}={given} ({origin}) is not allowed{hint}; allowed: {self.allowed}")
+
+
+def _to_int(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise TypeError
+    return int(given)
+
+
+def _to_float(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise TypeError
+    return float(given)
+
+
+def _to_str(given: object) -> str:
+    if isinstance(given, Mapping | list | tuple) or given is None:
+        raise TypeError
+    return str(given)
+
+
+def _to_bool(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    return words[str(given).lower()] if str(given).lower() in words else _refuse()
+
+
+def _refuse() -> bool:
+    raise ValueError
+
+
+_CONVERT: dict[str, Any] = {"int": _to_int, "float": _to_float, "str": _to_str, "bool": _to_bool}
+
+
+def _did_you_mean(given: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+FLEET: tuple[Setting, ...] = (
+    Setting("app", "str", "fl_app", "folder of the Flower app that runs: the one that ships, or your own"),
+    Setting("app_config", "str", "", "run configuration for your own app, as `flwr run --run-config` takes it: 'key=value …'"),
+    Setting("resume", "str", "", "go on from the last round of an earlier run: `latest`, or that run's folder in results/"),
+    Setting("results_folder", "str", "results", "where on the controller each run leaves its folder"),
+    Setting(
+        "online_timeout", "int", 120, "seconds that run_fl.yml waits for the devices to come online", min=1, max=86400
+    ),
+    Setting("services", "bool", False, "stop.yml: stop the SuperLink and the SuperNodes too, not only the run"),
+    Setting(
+        "insecure", "bool", False, "no TLS and no SuperNode authentication, for a closed test bench only; warns at each use"
+    ),
+)
+
+
+def from_schema(schema: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
+    """Return the settings that an app describes as JSON (see `fleet.app.settings`)."""
+    return tuple(
+        Setting(**{**entry, "choices": tuple(entry["choices"]) if entry.get("choices") is not None else None})
+        for entry in schema
+    )
+
+
+def check_all(
+    settings: Iterable[Setting], given: Mapping[str, tuple[object, str]]
+) -> tuple[dict[str, Value], list[str]]:
+    """Check every given value: a map of name to (value, where it came from).
+
+    Returns the values of all settings, with defaults where none was given, and one line for each mistake.
+    """
+    values: dict[str, Value] = {}
+    errors: list[str] = []
+    for setting in settings:
+        values[setting.name] = setting.default
+        if setting.name in given:
+            try:
+                values[setting.name] = setting.check(*given[setting.name])
+            except SettingError as error:
+                errors.append(str(error))
+    return values, errors
+
+
+def unknown(name: str, origin: str, known: Iterable[str]) -> str:
+    """Return the error line for a name that no table holds."""
+    names = sorted(known)
+    return f"{name} ({origin}) is no setting{_did_you_mean(name, names)}; allowed: {', '.join(names)}"

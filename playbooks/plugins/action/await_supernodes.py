@@ -1,0 +1,96 @@
+"""Wait until the fleet's SuperNodes are online."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from fleet import flower
+
+DOCUMENTATION = """
+module: await_supernodes
+short_description: Wait, for a bounded time, until SuperNodes are online
+description:
+  - Asks the SuperLink, on the server, until every device of O(devices) is online or O(timeout) is over, and names those that
+    are missing. Fewer than O(minimum) are a failure.
+options:
+  devices: {description: Names of the devices., type: list, elements: str, required: true}
+  minimum: {description: How many must be online., type: int, required: true}
+  timeout: {description: Seconds to wait., type: int, required: true}
+  venv: {description: The server's virtual environment., type: path, required: true}
+  home: {description: The SuperLink's folder., type: path, required: true}
+  secure: {description: 'Without registration nodes have no names, and are only counted.', type: bool, default: true}
+attributes:
+  check_mode: {support: full, details: does nothing}
+  diff_mode: {support: none}
+"""
+EXAMPLES = """
+- name: Wait for the devices
+  await_supernodes: {devices: [pi4, orin], minimum: 2, timeout: 120, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
+"""
+RETURN = """
+online: {description: Devices that are online., type: list, elements: str, returned: success}
+missing: {description: Devices that are not., type: list, elements: str, returned: success}
+"""
+ARGUMENTS = {
+    "devices": {"type": "list", "elements": "str", "required": True},
+    "minimum": {"type": "int", "required": True},
+    "timeout": {"type": "int", "required": True},
+    "venv": {"type": "path", "required": True},
+    "home": {"type": "path", "required": True},
+    "secure": {"type": "bool", "default": True},
+}
+PAUSE = 1.0
+TELL_EVERY = 15.0
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        devices: list[str] = arguments["devices"]
+        if self._task.check_mode:
+            return {"changed": False, "online": devices, "missing": []}
+        start = told = time.monotonic()
+        while True:
+            reason, missing = "", devices
+            try:
+                missing = self._missing(devices, arguments)
+            except flower.FlowerError as error:
+                reason = f" ({error})"
+            now = time.monotonic()
+            if not missing or now - start > arguments["timeout"]:
+                break
+            if now - told > TELL_EVERY:
+                told = now
+                Display().display(f"waiting for {', '.join(missing)} to come online{reason}, {now - start:.0f} s")
+            time.sleep(PAUSE)
+        found = [name for name in devices if name not in missing]
+        if len(found) < arguments["minimum"]:
+            lines = [
+                f"{len(found)} of {len(devices)} devices are online after {now - start:.0f} s, min_devices="
+                f"{arguments['minimum']}{reason}; missing: {', '.join(missing)} (their SuperNode's log says why: fab logs)"
+            ]
+            return {"failed": True, "msg": lines[0], "user_errors": lines}
+        if missing:
+            Display().warning(f"not online: {', '.join(missing)}; the run goes on without, and they may join later")
+        return {"changed": False, "online": found, "missing": missing}
+
+    def _missing(self, devices: list[str], arguments: dict[str, Any]) -> list[str]:
+        """Names of the devices that are not online."""
+        home = arguments["home"]
+        command = flower.command(arguments["venv"], f"{home}/flwr", "supernode", "list", "fleet")
+        online = flower.online(flower.parse(self._execute(command)))
+        if not arguments["secure"]:
+            return devices[len(online) :]
+        record = json.loads(self._execute(f"cat {shlex.quote(home)}/nodes.json") or "{}")
+        return [name for name in devices if record.get(name, {}).get("node_id") not in online]
+
+    def _execute(self, command: str) -> str:
+        answer = self._low_level_execute_command(command)
+        return str(answer["stdout"]) or str(answer["stderr"]) if answer["rc"] else str(answer["stdout"])

@@ -1,0 +1,162 @@
+"""Check every setting and the inventory, first, and give each device its cid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+from fleet import app, cids
+from fleet.inventory import Fleet, known_variables, read_group_vars
+from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown
+
+DOCUMENTATION = """
+module: check_settings
+short_description: Check every setting and the inventory before any host is touched
+description:
+  - Reads what the user gave as extra vars, in C(group_vars/all.yml) and in the inventory, checks it against the tables of
+    settings (the playbooks' own and the app's), and names every mistake in one line each.
+  - Gives each device its cid and remembers it in O(state).
+options:
+  project: {description: Folder of the project, to which relative paths refer., type: path, required: true}
+  state: {description: Folder of the controller's state., type: path, required: true}
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: none}
+"""
+EXAMPLES = """
+- name: Check the settings
+  check_settings:
+    project: "{{ fleet_project }}"
+    state: "{{ fleet_state }}"
+  register: settings
+"""
+RETURN = """
+settings: {description: Every setting with its value., type: dict, returned: success}
+run_config: {description: The app's run configuration., type: dict, returned: success}
+app: {description: 'The app: folder, name, version, dependencies and hooks.', type: dict, returned: success}
+cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
+server: {description: Inventory name of the server., type: str, returned: success}
+user_errors: {description: A line for each mistake., type: list, elements: str, returned: failure}
+"""
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs on the controller alone; no host is connected to."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _, arguments = self.validate_argument_spec(
+            {"project": {"type": "path", "required": True}, "state": {"type": "path", "required": True}}
+        )
+        try:
+            return self._check(Path(arguments["project"]), Path(arguments["state"]), variables)
+        except SettingError as error:
+            return {"failed": True, "msg": str(error), "user_errors": str(error).splitlines()}
+
+    def _check(self, project: Path, state: Path, variables: dict[str, Any]) -> dict[str, Any]:
+        fleet = Fleet.from_task_vars(variables)
+        given = self._given(variables)
+        values, errors = check_all(FLEET, given)
+        where, origin = values["app"], given.get("app", ("", "default"))[1]
+        flower_app = app.load((project / str(where)).resolve(), origin)
+        app_settings = flower_app.settings
+        app_values, app_errors = check_all(app_settings, given)
+        errors += app_errors + self._unknown(project, given, app_settings)
+        config = {name.replace("_", "-"): value for name, value in app_values.items()}
+        errors += _app_config(str(values["app_config"]), flower_app, config)
+        errors += fleet.errors()
+        remembered = _remembered(state)
+        try:
+            numbers = cids.assign(fleet.devices, fleet.cids, remembered)
+        except SettingError as error:
+            numbers, errors = {}, [*errors, str(error)]
+        if "min_devices" in app_values and int(app_values["min_devices"]) > len(fleet.devices):
+            _, origin = given.get("min_devices", (0, "default"))
+            errors.append(
+                f"min_devices={app_values['min_devices']} ({origin}) is not allowed; "
+                f"allowed: up to {len(fleet.devices)}, the devices in the inventory"
+            )
+        if errors:
+            raise SettingError("\n".join(errors))
+        changed = {**remembered, **numbers} != remembered
+        if changed and not self._task.check_mode:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (state / "cids.json").write_text(json.dumps({**remembered, **numbers}, indent=1) + "\n")
+        return {
+            "changed": changed,
+            "settings": {**values, **app_values},
+            "run_config": config,
+            "app": {
+                "folder": str(flower_app.folder),
+                "name": flower_app.name,
+                "version": flower_app.version,
+                "dependencies": list(flower_app.dependencies),
+                "hooks": flower_app.hooks,
+            },
+            "cids": numbers,
+            "server": fleet.server,
+        }
+
+    def _given(self, variables: dict[str, Any]) -> dict[str, tuple[object, str]]:
+        """What the user gave, with where it came from; extra vars win."""
+        given: dict[str, tuple[object, str]] = {}
+        for source in variables.get("ansible_inventory_sources") or []:
+            for path, content in read_group_vars(Path(source).parent):
+                given.update({name: (value, path) for name, value in content.items()})
+        for name, value in load_extra_vars(self._loader).items():
+            given[name] = (value, "extra var")
+        return {name: (self._templar.template(value), origin) for name, (value, origin) in given.items()}
+
+    def _unknown(
+        self, project: Path, given: dict[str, tuple[object, str]], app_settings: tuple[Setting, ...]
+    ) -> list[str]:
+        """A line for each given name that is no setting and no variable of a role."""
+        settings = {setting.name for setting in (*FLEET, *app_settings)}
+        shipped = {setting.name for setting in app.load(project / "fl_app", "default").settings}
+        roles = known_variables(project)
+        extra = {name for name, (_, origin) in given.items() if origin == "extra var"}
+        return [
+            unknown(name, origin, settings)
+            for name, (_, origin) in given.items()
+            if name not in settings | roles
+            and not name.startswith("ansible_")
+            # group_vars/all.yml may hold settings of the app that ships while another one runs
+            and (name in extra or name not in shipped)
+        ]
+
+
+def _app_config(text: str, flower_app: app.App, config: dict[str, Value]) -> list[str]:
+    """Put `key=value …` into the run configuration; return a line for each mistake."""
+    if not text:
+        return []
+    from flwr.common.config import parse_config_args  # late: its import takes half a second
+
+    try:
+        pairs = parse_config_args([text])
+    except (click.ClickException, OSError, ValueError):
+        pairs = {}
+    if not pairs:
+        return [f"app_config={text} (extra var) cannot be read; allowed: key=value pairs, texts in quotes"]
+    errors = [unknown(f"app_config: {key}", "extra var", flower_app.config) for key in pairs if key not in flower_app.config]
+    config.update({key: value for key, value in pairs.items() if key in flower_app.config})
+    return errors
+
+
+def _remembered(state: Path) -> dict[str, int]:
+    path = state / "cids.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {str(host): int(cid) for host, cid in json.loads(path.read_text()).items()}
+    except (ValueError, AttributeError) as error:
+        raise SettingError(f"{path} cannot be read ({error}); put it back, or delete it to number the devices anew") from None
+

@@ -1,0 +1,89 @@
+"""Show a run's rounds as they end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from fleet.rounds import format_round
+
+DOCUMENTATION = """
+module: follow_run
+short_description: Follow a run to its end and show each round as it ends
+description:
+  - Reads the run's folder on the server until C(status.json) is there. An app that writes no C(rounds.csv) is followed by
+    the lines of its log.
+options:
+  folder: {description: The run's folder on the server., type: path, required: true}
+  rounds: {description: Number of the last round where the app has such a setting., type: int}
+attributes:
+  check_mode: {support: full, details: does nothing}
+  diff_mode: {support: none}
+"""
+EXAMPLES = """
+- name: Follow the run
+  follow_run: {folder: /var/lib/flowerbed/runs/1234, rounds: 3}
+"""
+RETURN = """
+status: {description: 'finished:completed, finished:failed or finished:stopped', type: str, returned: success}
+details: {description: What Flower says of it., type: str, returned: success}
+"""
+ARGUMENTS = {"folder": {"type": "path", "required": True}, "rounds": {"type": "int"}}
+PAUSE = 0.5
+CUT = "--8<-- flowerbed --8<--"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        if self._task.check_mode:
+            return {"changed": False, "status": "finished:completed", "details": ""}
+        shown = log_shown = 0
+        while True:
+            rounds, log, status = self._read(arguments["folder"])
+            for row in rounds[shown:]:
+                Display().display(format_round(row, arguments["rounds"]), color="green")
+            shown = len(rounds)
+            if not rounds and arguments["rounds"] is None:
+                for line in log[log_shown:]:
+                    Display().display(line)
+                log_shown = len(log)
+            if status:
+                run = status["runs"][0]
+                details = "" if run["status-details"] == "N/A" else run["status-details"]
+                return {"changed": True, "status": run["status"], "details": details}
+            time.sleep(PAUSE)
+
+    def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any]]:
+        """Read whole rows of rounds.csv, whole lines of the ServerApp's log, and the status at the end.
+
+        Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind. A link
+        that fails for a while is asked again: the run goes on without it.
+        """
+        command = (
+            f"cd {shlex.quote(folder)} && touch followed; cat rounds.csv 2>/dev/null; echo; echo '{CUT}';"
+            f" cat serverapp.log 2>/dev/null; echo; echo '{CUT}'; cat status.json 2>/dev/null"
+        )
+        try:
+            output = str(self._low_level_execute_command(command)["stdout"])
+        except AnsibleConnectionFailure as error:
+            Display().warning(f"the server does not answer ({error}); the run goes on, trying again")
+            return [], [], {}
+        if output.count(CUT) < 2:
+            return [], [], {}
+        rounds, log, status = output.split(CUT)
+        whole = rounds[: rounds.rstrip("\n").rfind("\n") + 1] if not rounds.endswith("\n\n") else rounds
+        return (
+            list(csv.DictReader(io.StringIO(whole.strip("\n")))),
+            log.strip("\n").splitlines()[:-1],
+            json.loads(status) if status.strip() else {},
+        )

@@ -1,0 +1,34 @@
+"""Ansible's default output, but a user's mistake is told in one line each, without the task's inside."""
+
+from __future__ import annotations
+
+from ansible import constants as C  # noqa: N812 (Ansible's own name for it)
+from ansible.plugins.callback.default import CallbackModule as Default
+
+DOCUMENTATION = """
+name: fleet
+type: stdout
+short_description: Ansible's default output with plain lines for a user's mistakes
+description:
+  - Where a task fails with RV(user_errors), prints these lines and nothing else. Includes are named with C(-v) only.
+  - All other output is C(default)'s.
+extends_documentation_fragment: [default_callback, result_format_callback]
+"""
+
+
+class CallbackModule(Default):  # type: ignore[misc]
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "fleet"
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
+        lines = result.result.get("user_errors")
+        if lines is None or ignore_errors:
+            super().v2_runner_on_failed(result, ignore_errors)
+            return
+        for line in lines:
+            self._display.display(f"ERROR: {line}", color=C.COLOR_ERROR, stderr=True)
+
+    def v2_playbook_on_include(self, included_file):  # type: ignore[no-untyped-def]
+        if self._display.verbosity:
+            super().v2_playbook_on_include(included_file)

@@ -1,0 +1,159 @@
+"""Runs of Flower apps on a SuperLink."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import zipfile
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: flwr_run
+short_description: Submit a Flower app as a run, or stop the runs that are active
+description:
+  - Runs on the server, with the connection named fleet in O(home)/flwr/config.toml.
+  - V(submitted) starts a run and a follower beside it, which keeps the ServerApp's log and the run's final status in the run's
+    folder, also when the controller goes away.
+  - V(stopped) stops active runs; with O(abandoned_after) only those that no playbook follows any more, and fails where one does.
+options:
+  state: {description: What is to be., choices: [submitted, stopped], type: str, required: true}
+  venv: {description: The server's virtual environment., type: path, required: true}
+  home: {description: The SuperLink's folder., type: path, required: true}
+  fab: {description: 'The app on the server, as a Flower App Bundle.', type: path}
+  config: {description: The run configuration., type: dict, default: {}}
+  abandoned_after: {description: Seconds without a follower after which a run is left behind., type: int}
+attributes:
+  check_mode: {support: full}
+  diff_mode: {support: none}
+"""
+EXAMPLES = """
+- name: Submit
+  flwr_run: {state: submitted, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed, fab: /var/lib/flowerbed/apps/me.app.1-0-0.1234abcd.fab}
+- name: Stop all
+  flwr_run: {state: stopped, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
+"""
+RETURN = """
+run_id: {description: Id of the new run., type: str, returned: when submitted}
+stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: when stopped}
+"""
+
+# Ends when the run ends. A SuperLink that is started again breaks the log's stream: then it is taken up again.
+FOLLOW = """
+cd "$1" || exit 1
+tries=0
+while [ $tries -lt 120 ]; do
+  "$2" log "$3" fleet --stream >serverapp.log 2>&1
+  if "$2" ls --run-id "$3" fleet --format json >status.new 2>/dev/null && grep -q '"success": true' status.new; then
+    grep -q '"status": "finished' status.new && mv status.new status.json && exit 0
+    tries=0
+  else
+    tries=$((tries + 1))
+  fi
+  sleep 1
+done
+echo '{"runs": [{"status": "lost", "status-details": "the SuperLink did not answer for two minutes"}]}' >status.json
+"""
+
+
+class Flower:
+    """Flower's command on this host."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.home = module.params["home"]
+        self.command = f"{module.params['venv']}/bin/flwr"
+        module.run_command_environ_update = {
+            "FLWR_HOME": f"{self.home}/flwr",
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+        }
+
+    def call(self, *arguments: str) -> dict[str, Any]:
+        """Run flwr; ends the module when it reports a fault (with exit status 0, in its JSON)."""
+        _, out, err = self.module.run_command([self.command, *arguments, "--format", "json"])
+        try:
+            answer: dict[str, Any] = json.loads(out)
+        except ValueError:
+            answer = {"error-message": (err or out).strip()}
+        if not answer.get("success"):
+            reason = str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"]
+            self.module.fail_json(msg=f"flwr {arguments[0]} failed: {reason[-1]}", user_errors=[f"flwr: {reason[-1]}"])
+        return answer
+
+    def active(self) -> list[str]:
+        """Return the ids of the runs that have not finished."""
+        runs = self.call("ls", "fleet")["runs"]
+        return [str(run["run-id"]) for run in runs if not run["status"].startswith("finished")]
+
+    def followed(self, run_id: str) -> float:
+        """Return how many seconds ago a playbook last looked at a run."""
+        path = f"{self.home}/runs/{run_id}/followed"
+        return time.time() - os.path.getmtime(path) if os.path.exists(path) else float("inf")
+
+    def submit(self) -> str:
+        """Start a run and its follower; return the run's id."""
+        app = self.unpack(self.module.params["fab"])
+        config = " ".join(f"{key}={json.dumps(value)}" for key, value in self.module.params["config"].items())
+        arguments = ["run", app, "fleet", *(["--run-config", config] if config else [])]
+        run_id = str(self.call(*arguments)["run-id"])
+        folder = f"{self.home}/runs/{run_id}"
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with open(f"{folder}/followed", "w", encoding="utf-8"):
+            pass
+        subprocess.Popen(  # outlives this module and the controller's connection
+            ["sh", "-c", FOLLOW, "follow", folder, self.command, run_id],
+            env={**os.environ, **self.module.run_command_environ_update},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return run_id
+
+    def unpack(self, fab: str) -> str:
+        """Unpack a Flower App Bundle (a zip) beside the others and return its folder."""
+        folder = f"{self.home}/apps/{os.path.basename(fab).removesuffix('.fab')}"
+        if not os.path.isdir(folder):
+            os.makedirs(f"{self.home}/apps", mode=0o700, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=f"{self.home}/apps") as beside, zipfile.ZipFile(fab) as bundle:
+                bundle.extractall(f"{beside}/app")
+                os.rename(f"{beside}/app", folder)
+        return folder
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"choices": ["submitted", "stopped"], "required": True},
+            "venv": {"type": "path", "required": True},
+            "home": {"type": "path", "required": True},
+            "fab": {"type": "path"},
+            "config": {"type": "dict", "default": {}},
+            "abandoned_after": {"type": "int"},
+        },
+        required_if=[("state", "submitted", ["fab"])],
+        supports_check_mode=True,
+    )
+    flower, limit = Flower(module), module.params["abandoned_after"]
+    if module.params["state"] == "submitted":
+        if module.check_mode:
+            module.exit_json(changed=True, run_id="")
+        module.exit_json(changed=True, run_id=flower.submit())
+    active = flower.active()
+    held = [run_id for run_id in active if limit is not None and flower.followed(run_id) < limit]
+    if held:
+        line = f"run {held[0]} is under way and followed by another playbook; wait for its end, or stop it: playbooks/stop.yml"
+        module.fail_json(msg=line, user_errors=[line])
+    if not module.check_mode:
+        for run_id in active:
+            flower.call("stop", run_id, "fleet")
+    module.exit_json(changed=bool(active), stopped=active)
+
+
+if __name__ == "__main__":
+    main()
