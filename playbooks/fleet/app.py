@@ -1,8 +1,9 @@
 """A Flower app as the playbooks see it: its pyproject.toml, and the two hooks that it may offer.
 
-An app that `flwr run` takes needs nothing more. One that names hooks under `[tool.flowerbed]` gets more for it:
-`settings`, a module that prints the schema of the app's settings as JSON, and `prepare`, a module that makes the data
-parts on the controller before a run. Both run in a process of their own with the app's folder on PYTHONPATH.
+An app that `flwr run` takes needs nothing more. One that names hooks under `[tool.flowerbed]` gets more for
+it: `settings`, a module that prints the schema of the app's settings as JSON, and `prepare`, a module that makes
+the data parts on the controller before a run. Both run in a process of their own with the app's folder on
+PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -34,13 +35,19 @@ class App:
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        """The app's settings: from its hook, else one for each key of its run configuration, by its default's type."""
+        """The app's settings: from its hook, else one for each key of its run configuration, typed by its default.
+
+        Raises SettingError where the hook fails or prints no list of settings.
+        """
         if "settings" in self.hooks:
-            schema: list[dict[str, Any]] = json.loads(self.run_hook("settings"))
-            return from_schema(schema)
+            try:
+                return from_schema(json.loads(self.run_hook("settings")))
+            except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+                raise SettingError(
+                    f"app={self.folder}: {self.hooks['settings']} prints no JSON list of settings ({error})"
+                ) from None
         return tuple(
-            Setting(key.replace("-", "_"), _TYPES[type(default)], default, "")
-            for key, default in self.config.items()
+            Setting(key.replace("-", "_"), _TYPES[type(default)], default, "") for key, default in self.config.items()
         )
 
     def run_hook(self, hook: str, *arguments: str) -> str:
@@ -81,11 +88,15 @@ def load(folder: Path, origin: str) -> App:
         raise refuse("has no [tool.flwr.app.components] in its pyproject.toml")
     if "name" not in project or "version" not in project:
         raise refuse("has no name and version in its pyproject.toml")
+    config = _flat(flower.get("config", {}))
+    for key, value in config.items():
+        if type(value) not in _TYPES:
+            raise refuse(f"has a {type(value).__name__} as {key} in its run configuration")
     return App(
         folder=folder,
         name=project["name"],
         version=project["version"],
-        config=_flat(flower.get("config", {})),
+        config=config,
         dependencies=tuple(project.get("dependencies", [])),
         hooks=dict(tool.get("flowerbed", {})),
     )

@@ -37,10 +37,14 @@ def bundle(app: Path, folder: Path) -> str:
 def _without_filters(content: bytes) -> bytes:
     """Return the bundle without `fab-include` and `fab-exclude`.
 
-    The server packs it again, and Flower refuses a pattern that matches no file: those files are left out already.
+    The server packs it again, and Flower refuses a pattern that matches no file: those files are left out
+    already.
     """
     result = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for member in old.infolist():
             data = old.read(member)
             if member.filename == "pyproject.toml":

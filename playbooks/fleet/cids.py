@@ -11,7 +11,8 @@ def assign(hosts: Sequence[str], inventory: Mapping[str, object], remembered: Ma
     """Return the cid of every host, in the hosts' order.
 
     A cid in the inventory wins; else a host keeps the one that it was first given (`remembered`); else it gets the
-    lowest that nobody has or had. Raises SettingError for one that is no whole number from 0, and for two that are equal.
+    lowest that nobody has or had. Raises SettingError for one that is no whole number from 0, and for two that are
+    equal.
     """
     cids: dict[str, int] = {}
     for host in hosts:
@@ -40,7 +41,8 @@ def _refuse_equal(cids: Mapping[str, int], inventory: Mapping[str, object]) -> N
     for host, cid in cids.items():
         if cid in holders:
             pair = " and ".join(
-                f"{name} ({'inventory' if name in inventory else 'given to it earlier'})" for name in (holders[cid], host)
+                f"{name} ({'inventory' if name in inventory else 'given to it earlier'})"
+                for name in (holders[cid], host)
             )
             raise SettingError(f"cid={cid} is held by {pair}; allowed: a cid for each device that no other has")
         holders[cid] = host

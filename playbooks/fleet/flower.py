@@ -23,8 +23,8 @@ def command(venv: str, flwr_home: str, *arguments: str) -> str:
 def parse(output: str) -> dict[str, Any]:
     """Return what `flwr … --format json` printed.
 
-    flwr 1.41 ends with exit status 0 when it fails and says so in its JSON. Raises FlowerError for that, and for an
-    output without JSON.
+    flwr 1.41 ends with exit status 0 when it fails and says so in its JSON. Raises FlowerError for that, and for
+    an output without JSON.
     """
     plain = _ANSI.sub("", output)
     start = plain.find("{")

@@ -14,7 +14,7 @@ from fleet.settings import SettingError
 
 @dataclass(frozen=True)
 class Fleet:
-    """Who is the server, who trains, which cids the inventory asks for, and which devices are on other machines."""
+    """Who is the server, who trains, which cids the inventory asks for, and which devices are elsewhere."""
 
     servers: tuple[str, ...]
     devices: tuple[str, ...]
@@ -47,22 +47,30 @@ class Fleet:
         if len(self.servers) != 1:
             names = ", ".join(self.servers) or "none"
             found.append(f"group server (inventory) has {len(self.servers)} hosts ({names}); allowed: exactly one")
+        for host in sorted(set(self.servers) & set(self.devices)):
+            found.append(
+                f"{host} (inventory) is in group server and in group devices; allowed: one of them "
+                "(a machine that is both has two names with the same ansible_host)"
+            )
         if not self.devices:
             found.append("group devices (inventory) has no hosts; allowed: one or more")
         if self.remote and self.server_is_here:
             found.append(
-                f"superlink_address (inventory, host {self.server}) is not set, and {self.remote[0]} is on another machine; "
-                "allowed: the address at which the devices reach this one"
+                f"superlink_address (inventory, host {self.server}) is not set, and {self.remote[0]} is on another "
+                "machine; allowed: the address at which the devices reach this one"
             )
         return found
 
 
 def read_group_vars(inventory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each file of variables for the group `all` beside an inventory, with its content."""
-    folder = inventory / "group_vars"
+    """Yield each file of variables for the group `all` of an inventory (a file or a folder), with its content."""
+    folder = (inventory if inventory.is_dir() else inventory.parent) / "group_vars"
     for path in (folder / "all.yml", folder / "all.yaml", *sorted(folder.glob("all/*.y*ml"))):
         if path.is_file():
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise SettingError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
             if not isinstance(content, dict):
                 raise SettingError(f"{path} holds a {type(content).__name__}; allowed: lines of `name: value`")
             yield str(path), content

@@ -18,7 +18,8 @@ _UNKNOWN = dict.fromkeys(("board", "architecture", "cores", "memory_mb", "python
 def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
     """Return the content of run.json.
 
-    `known` is what the playbook knows (see roles/results), `left` the app's own app.json, empty where it has none.
+    `known` is what the playbook knows (see roles/results), `left` the app's own app.json, empty where it has
+    none.
     """
     started, ended = (datetime.fromisoformat(known[key]) for key in ("started", "ended"))
     status = _STATUS.get(known["status"], "failed")
@@ -43,7 +44,13 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
         "server": known["server"],
         "dataset": known["dataset"],
         "devices": [
-            {**_UNKNOWN, "host": host, **known["hosts"].get(host, {}), "cid": cid, "reachable": host in known["hosts"]}
+            {
+                **_UNKNOWN,
+                "host": host,
+                **known["hosts"].get(host, {}),
+                "cid": cid,
+                "reachable": host in known["hosts"],
+            }
             for host, cid in known["cids"].items()
         ],
         "resumed_from": known["resumed_from"],

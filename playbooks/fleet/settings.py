@@ -1,7 +1,7 @@
 """The settings that users give, each defined once and checked once, before any host is touched.
 
-Two tables make up all settings: `FLEET` below, for what the playbooks themselves use, and the app's own, which it
-prints as JSON (see `fleet.app`). Both are lists of `Setting`.
+Two tables make up all settings: `FLEET` below, for what the playbooks themselves use, and the app's own, which
+it prints as JSON (see `fleet.app`). Both are lists of `Setting`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,9 @@ class SettingError(ValueError):
 class Setting:
     """One setting: its type, its default and what is allowed.
 
-    `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum itself
-    is not allowed); `choices` and `pattern` (a regular expression that the whole text must match) bound texts.
+    `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum
+    itself is not allowed); `choices` and `pattern` (a regular expression that the whole text must match) bound
+    texts.
     """
 
     name: str
@@ -55,11 +56,11 @@ class Setting:
     def check(self, given: object, origin: str) -> Value:
         """Return `given` as this setting's type.
 
-        Raises SettingError where it is not allowed; `origin` says in it where the value came from. Values of `-e
-        name=value` arrive as texts and are read as what they say.
+        Raises SettingError where it is not allowed; `origin` says in it where the value came from. Values of
+        `-e name=value` arrive as texts and are read as what they say.
         """
         try:
-            value = _CONVERT[self.type](given)
+            value: Value = _CONVERT[self.type](given)
         except (TypeError, ValueError, OverflowError):
             raise self._error(given, origin) from None
         if isinstance(value, float) and not math.isfinite(value):
@@ -75,7 +76,8 @@ class Setting:
         return value
 
     def _error(self, given: object, origin: str, hint: str = "") -> SettingError:
-        return SettingError(f"{self.name}={given} ({origin}) is not allowed{hint}; allowed: {self.allowed}")
+        told = " ".join(str(given).split())  # one line, whatever was given
+        return SettingError(f"{self.name}={told} ({origin}) is not allowed{hint}; allowed: {self.allowed}")
 
 
 def _to_int(given: object) -> int:
@@ -99,7 +101,16 @@ def _to_str(given: object) -> str:
 def _to_bool(given: object) -> bool:
     if isinstance(given, bool):
         return given
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    words = {
+        "true": True,
+        "yes": True,
+        "on": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "off": False,
+        "0": False,
+    }
     return words[str(given).lower()] if str(given).lower() in words else _refuse()
 
 
@@ -107,7 +118,7 @@ def _refuse() -> bool:
     raise ValueError
 
 
-_CONVERT: dict[str, Any] = {"int": _to_int, "float": _to_float, "str": _to_str, "bool": _to_bool}
+_CONVERT: dict[str, Callable[[object], Value]] = {"int": _to_int, "float": _to_float, "str": _to_str, "bool": _to_bool}
 
 
 def _did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -117,15 +128,33 @@ def _did_you_mean(given: str, known: Iterable[str]) -> str:
 
 FLEET: tuple[Setting, ...] = (
     Setting("app", "str", "fl_app", "folder of the Flower app that runs: the one that ships, or your own"),
-    Setting("app_config", "str", "", "run configuration for your own app, as `flwr run --run-config` takes it: 'key=value …'"),
-    Setting("resume", "str", "", "go on from the last round of an earlier run: `latest`, or that run's folder in results/"),
+    Setting(
+        "app_config",
+        "str",
+        "",
+        "run configuration for your own app, as `flwr run --run-config` takes it: 'key=value …'",
+    ),
+    Setting(
+        "resume",
+        "str",
+        "",
+        "go on from the last round of an earlier run: `latest`, or that run's folder in results/",
+    ),
     Setting("results_folder", "str", "results", "where on the controller each run leaves its folder"),
     Setting(
-        "online_timeout", "int", 120, "seconds that run_fl.yml waits for the devices to come online", min=1, max=86400
+        "online_timeout",
+        "int",
+        120,
+        "seconds that run_fl.yml waits for the devices to come online",
+        min=1,
+        max=86400,
     ),
     Setting("services", "bool", False, "stop.yml: stop the SuperLink and the SuperNodes too, not only the run"),
     Setting(
-        "insecure", "bool", False, "no TLS and no SuperNode authentication, for a closed test bench only; warns at each use"
+        "insecure",
+        "bool",
+        False,
+        "no TLS and no SuperNode authentication, for a closed test bench only; warns at each use",
     ),
 )
 

@@ -9,29 +9,36 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from fleet import flower
 
 DOCUMENTATION = """
 module: await_supernodes
 short_description: Wait, for a bounded time, until SuperNodes are online
 description:
-  - Asks the SuperLink, on the server, until every device of O(devices) is online or O(timeout) is over, and names those that
-    are missing. Fewer than O(minimum) are a failure.
+  - Asks the SuperLink, on the server, until every device of O(devices) is online or O(timeout) is over, and names
+    those that are missing. Fewer than O(minimum) are a failure.
 options:
   devices: {description: Names of the devices., type: list, elements: str, required: true}
   minimum: {description: How many must be online., type: int, required: true}
   timeout: {description: Seconds to wait., type: int, required: true}
   venv: {description: The server's virtual environment., type: path, required: true}
   home: {description: The SuperLink's folder., type: path, required: true}
-  secure: {description: 'Without registration nodes have no names, and are only counted.', type: bool, default: true}
+  secure:
+    description: Whether nodes are registered. Without registration they have no names and are only counted.
+    type: bool
+    default: true
 attributes:
   check_mode: {support: full, details: does nothing}
   diff_mode: {support: none}
 """
 EXAMPLES = """
 - name: Wait for the devices
-  await_supernodes: {devices: [pi4, orin], minimum: 2, timeout: 120, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
+  await_supernodes:
+    devices: [pi4, orin]
+    minimum: 2
+    timeout: 120
+    venv: /opt/flowerbed/venv
+    home: /var/lib/flowerbed
 """
 RETURN = """
 online: {description: Devices that are online., type: list, elements: str, returned: success}
@@ -72,11 +79,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             time.sleep(PAUSE)
         found = [name for name in devices if name not in missing]
         if len(found) < arguments["minimum"]:
-            lines = [
-                f"{len(found)} of {len(devices)} devices are online after {now - start:.0f} s, min_devices="
-                f"{arguments['minimum']}{reason}; missing: {', '.join(missing)} (their SuperNode's log says why: fab logs)"
-            ]
-            return {"failed": True, "msg": lines[0], "user_errors": lines}
+            line = (
+                f"{len(found)} of {len(devices)} devices are online after {now - start:.0f} s, "
+                f"min_devices={arguments['minimum']}{reason}; missing: {', '.join(missing)} (fab logs says why)"
+            )
+            return {"failed": True, "msg": line, "user_errors": [line]}
         if missing:
             Display().warning(f"not online: {', '.join(missing)}; the run goes on without, and they may join later")
         return {"changed": False, "online": found, "missing": missing}
@@ -88,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         online = flower.online(flower.parse(self._execute(command)))
         if not arguments["secure"]:
             return devices[len(online) :]
-        record = json.loads(self._execute(f"cat {shlex.quote(home)}/nodes.json") or "{}")
+        record = json.loads(self._execute(f"cat {shlex.quote(home)}/nodes.json 2>/dev/null || true") or "{}")
         return [name for name in devices if record.get(name, {}).get("node_id") not in online]
 
     def _execute(self, command: str) -> str:

@@ -15,8 +15,8 @@ DOCUMENTATION = """
 module: fetch_output
 short_description: Run a command on a host and bring its output to a file on the controller
 description:
-  - The output goes through a file on the host, so that it may be larger than memory. C(ansible.builtin.fetch) brings one
-    file that exists; this brings a part of a log, or a folder as a tar stream.
+  - The output goes through a file on the host, so that it may be larger than memory. C(ansible.builtin.fetch) brings
+    one file that exists; this brings a part of a log, or a folder as a tar stream.
 options:
   command: {description: Shell command; what it prints on stdout is brought., type: str, required: true}
   dest: {description: 'File on the controller, or folder with O(unpack).', type: path, required: true}
@@ -49,7 +49,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if "file" not in there:
             return {"failed": True, "msg": f"the command failed: {there['stderr']}"}
         try:
-            return {"changed": True, "bytes": self._bring(there["file"], Path(arguments["dest"]), arguments["unpack"])}
+            return {
+                "changed": True,
+                "bytes": self._bring(there["file"], Path(arguments["dest"]), arguments["unpack"]),
+            }
         finally:
             self._low_level_execute_command(f"rm -f {shlex.quote(there['file'])}")
 
@@ -79,4 +82,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return size
 
     def _get_remote_user(self) -> str:
-        return str(self._connection.get_option("remote_user") or "") if self._connection.has_option("remote_user") else ""
+        return (
+            str(self._connection.get_option("remote_user") or "") if self._connection.has_option("remote_user") else ""
+        )

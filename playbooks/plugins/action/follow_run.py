@@ -12,15 +12,14 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from fleet.rounds import format_round
 
 DOCUMENTATION = """
 module: follow_run
 short_description: Follow a run to its end and show each round as it ends
 description:
-  - Reads the run's folder on the server until C(status.json) is there. An app that writes no C(rounds.csv) is followed by
-    the lines of its log.
+  - Reads the run's folder on the server until C(status.json) is there. An app that writes no C(rounds.csv) is followed
+    by the lines of its log.
 options:
   folder: {description: The run's folder on the server., type: path, required: true}
   rounds: {description: Number of the last round where the app has such a setting., type: int}
@@ -66,8 +65,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any]]:
         """Read whole rows of rounds.csv, whole lines of the ServerApp's log, and the status at the end.
 
-        Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind. A link
-        that fails for a while is asked again: the run goes on without it.
+        Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind. A
+        link that fails for a while is asked again: the run goes on without it.
         """
         command = (
             f"cd {shlex.quote(folder)} && touch followed; cat rounds.csv 2>/dev/null; echo; echo '{CUT}';"
@@ -81,9 +80,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if output.count(CUT) < 2:
             return [], [], {}
         rounds, log, status = output.split(CUT)
-        whole = rounds[: rounds.rstrip("\n").rfind("\n") + 1] if not rounds.endswith("\n\n") else rounds
         return (
-            list(csv.DictReader(io.StringIO(whole.strip("\n")))),
-            log.strip("\n").splitlines()[:-1],
+            list(csv.DictReader(io.StringIO(_whole_lines(rounds)))),
+            _whole_lines(log.removeprefix("\n")).splitlines(),
             json.loads(status) if status.strip() else {},
         )
+
+
+def _whole_lines(text: str) -> str:
+    """A file's text without a last line that is still being written; `text` ends with the line end of `echo`."""
+    content = text.removesuffix("\n")
+    return content[: content.rfind("\n") + 1]

@@ -10,7 +10,8 @@ from ansible.utils.display import Display
 DOCUMENTATION = """
 module: tell
 short_description: Print plain lines, or a warning
-description: C(ansible.builtin.debug) is silent when ok hosts are not displayed; what a user is to read is shown always.
+description:
+  - C(ansible.builtin.debug) is silent when ok hosts are not displayed; what a user is to read is shown always.
 options:
   lines: {description: The lines., type: list, elements: str, required: true}
   warning: {description: Print them as warnings., type: bool, default: false}
@@ -31,7 +32,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(
-            {"lines": {"type": "list", "elements": "str", "required": True}, "warning": {"type": "bool", "default": False}}
+            {
+                "lines": {"type": "list", "elements": "str", "required": True},
+                "warning": {"type": "bool", "default": False},
+            }
         )
         show = Display().warning if arguments["warning"] else Display().display
         for line in arguments["lines"]:

@@ -10,7 +10,8 @@ name: fleet
 type: stdout
 short_description: Ansible's default output with plain lines for a user's mistakes
 description:
-  - Where a task fails with RV(user_errors), prints these lines and nothing else. Includes are named with C(-v) only.
+  - Where a task fails with RV(user_errors), prints these lines and nothing else. Includes are named with C(-v)
+    only.
   - All other output is C(default)'s.
 extends_documentation_fragment: [default_callback, result_format_callback]
 """

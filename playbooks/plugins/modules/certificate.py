@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -24,14 +25,19 @@ short_description: Make or renew an X.509 certificate (RFC 5280) with the fleet'
 description:
   - Without O(public_key), makes the CA's own certificate from O(ca_key).
   - With O(public_key), signs that key for O(names). A CSR is not needed; the public key came from its host over SSH.
-  - Makes the certificate anew when it is missing, names others, belongs to another key or CA, or ends within O(renew_days).
+  - Makes the certificate anew when it is missing, names others, belongs to another key or CA, or ends within
+    O(renew_days).
 options:
   path: {description: File of the certificate., type: path, required: true}
   ca_key: {description: Private key of the CA in PEM., type: path, required: true}
   ca_path: {description: Certificate of the CA; needed with O(public_key)., type: path}
   public_key: {description: The key to certify in PEM., type: str}
   common_name: {description: Name of the subject., type: str, required: true}
-  names: {description: Host names and IP addresses that the certificate is for., type: list, elements: str, default: []}
+  names:
+    description: Host names and IP addresses that the certificate is for.
+    type: list
+    elements: str
+    default: []
   days: {description: How long it counts., type: int, required: true}
   renew_days: {description: How long before its end it is made anew., type: int, default: 30}
 attributes:
@@ -59,7 +65,7 @@ not_after: {description: End date in UTC., type: str, returned: when there is a 
 
 def alternative_names(names: list[str]) -> list[Any]:
     """Return names as subject alternative names: addresses as addresses, the rest as DNS names."""
-    found = []
+    found: list[Any] = []
     for name in names:
         try:
             found.append(x509.IPAddress(ipaddress.ip_address(name)))
@@ -73,7 +79,10 @@ def reason_for_new(params: dict[str, Any], ca_key: Any, now: datetime.datetime) 
     if not os.path.exists(params["path"]):
         return "missing"
     with open(params["path"], "rb") as file:
-        present = x509.load_pem_x509_certificate(file.read())
+        try:
+            present = x509.load_pem_x509_certificate(file.read())
+        except ValueError:
+            return "not readable"
     if present.not_valid_after_utc - now < datetime.timedelta(days=params["renew_days"]):
         return f"ends on {present.not_valid_after_utc:%Y-%m-%d}"
     if params["public_key"] is None:
@@ -85,8 +94,11 @@ def reason_for_new(params: dict[str, Any], ca_key: Any, now: datetime.datetime) 
             present.verify_directly_issued_by(x509.load_pem_x509_certificate(file.read()))
         except Exception:  # any reason not to verify is one to sign anew
             return "signed by another CA"
-    named = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    if set(named) != set(alternative_names(params["names"])):
+    try:
+        named = set(present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        named = set()
+    if named != set(alternative_names(params["names"])):
         return "for other names"
     return None
 
@@ -100,7 +112,14 @@ def build(params: dict[str, Any], ca_key: Any, now: datetime.datetime) -> bytes:
         with open(params["ca_path"], "rb") as file:
             issuer = x509.load_pem_x509_certificate(file.read()).subject
     usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"),
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
         False,
     )
     builder = (
@@ -114,7 +133,8 @@ def build(params: dict[str, Any], ca_key: Any, now: datetime.datetime) -> bytes:
         .not_valid_after(now + datetime.timedelta(days=params["days"]))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True)
         .add_extension(
-            x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, **usage), critical=True
+            x509.KeyUsage(digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, **usage),
+            critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
@@ -158,9 +178,8 @@ def main() -> None:
     if reason:
         result["reason"] = reason
     if os.path.exists(module.params["path"]):
-        with open(module.params["path"], "rb") as file:
-            end = x509.load_pem_x509_certificate(file.read()).not_valid_after_utc
-        result["not_after"] = end.isoformat()
+        with open(module.params["path"], "rb") as file, contextlib.suppress(ValueError):  # check mode leaves it
+            result["not_after"] = x509.load_pem_x509_certificate(file.read()).not_valid_after_utc.isoformat()
     module.exit_json(**result)
 
 

@@ -17,9 +17,10 @@ module: flwr_run
 short_description: Submit a Flower app as a run, or stop the runs that are active
 description:
   - Runs on the server, with the connection named fleet in O(home)/flwr/config.toml.
-  - V(submitted) starts a run and a follower beside it, which keeps the ServerApp's log and the run's final status in the run's
-    folder, also when the controller goes away.
-  - V(stopped) stops active runs; with O(abandoned_after) only those that no playbook follows any more, and fails where one does.
+  - V(submitted) starts a run and a follower beside it, which keeps the ServerApp's log and the run's final status in
+    the run's folder, also when the controller goes away.
+  - V(stopped) stops active runs; with O(abandoned_after) only those that no playbook follows any more, and fails where
+    one does.
 options:
   state: {description: What is to be., choices: [submitted, stopped], type: str, required: true}
   venv: {description: The server's virtual environment., type: path, required: true}
@@ -33,7 +34,12 @@ attributes:
 """
 EXAMPLES = """
 - name: Submit
-  flwr_run: {state: submitted, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed, fab: /var/lib/flowerbed/apps/me.app.1-0-0.1234abcd.fab}
+  flwr_run:
+    state: submitted
+    venv: /opt/flowerbed/venv
+    home: /var/lib/flowerbed
+    fab: /var/lib/flowerbed/apps/me.app.1-0-0.1234abcd.fab
+    config: {rounds: 3}
 - name: Stop all
   flwr_run: {state: stopped, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
 """
@@ -42,13 +48,14 @@ run_id: {description: Id of the new run., type: str, returned: when submitted}
 stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: when stopped}
 """
 
-# Ends when the run ends. A SuperLink that is started again breaks the log's stream: then it is taken up again.
+# Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again.
 FOLLOW = """
 cd "$1" || exit 1
 tries=0
 while [ $tries -lt 120 ]; do
   "$2" log "$3" fleet --stream >serverapp.log 2>&1
-  if "$2" ls --run-id "$3" fleet --format json >status.new 2>/dev/null && grep -q '"success": true' status.new; then
+  if "$2" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
+    grep -q '"success": true' status.new; then
     grep -q '"status": "finished' status.new && mv status.new status.json && exit 0
     tries=0
   else
@@ -56,7 +63,9 @@ while [ $tries -lt 120 ]; do
   fi
   sleep 1
 done
-echo '{"runs": [{"status": "lost", "status-details": "the SuperLink did not answer for two minutes"}]}' >status.json
+details="the SuperLink did not answer for two minutes"
+echo '{"runs": [{"status": "lost", "status-details": "'"$details"'"}]}' >status.new
+mv status.new status.json
 """
 
 
@@ -120,7 +129,10 @@ class Flower:
         folder = f"{self.home}/apps/{os.path.basename(fab).removesuffix('.fab')}"
         if not os.path.isdir(folder):
             os.makedirs(f"{self.home}/apps", mode=0o700, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=f"{self.home}/apps") as beside, zipfile.ZipFile(fab) as bundle:
+            with (
+                tempfile.TemporaryDirectory(dir=f"{self.home}/apps") as beside,
+                zipfile.ZipFile(fab) as bundle,
+            ):
                 bundle.extractall(f"{beside}/app")
                 os.rename(f"{beside}/app", folder)
         return folder
@@ -147,7 +159,7 @@ def main() -> None:
     active = flower.active()
     held = [run_id for run_id in active if limit is not None and flower.followed(run_id) < limit]
     if held:
-        line = f"run {held[0]} is under way and followed by another playbook; wait for its end, or stop it: playbooks/stop.yml"
+        line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
         module.fail_json(msg=line, user_errors=[line])
     if not module.check_mode:
         for run_id in active:

@@ -20,7 +20,8 @@ module: private_key
 short_description: Make an elliptic-curve private key where there is none
 description:
   - Makes a key on NIST P-384 and returns its public half. The private half never leaves the host.
-  - Needs the Python package cryptography, which flwr brings; run it with the interpreter of that virtual environment.
+  - Needs the Python package cryptography, which flwr brings; run it with the interpreter of that virtual
+    environment.
 options:
   path: {description: File of the private key., type: path, required: true}
   format:
@@ -96,7 +97,7 @@ def main() -> None:
         with open(path, "rb") as file:
             try:
                 result.update(public_halves(file.read(), form))
-            except ValueError as error:
+            except (ValueError, TypeError) as error:  # TypeError: it has a passphrase
                 module.fail_json(msg=f"{path} holds no private key in {form} format: {error}")
     module.exit_json(**result)
 

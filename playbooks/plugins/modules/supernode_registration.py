@@ -12,7 +12,7 @@ DOCUMENTATION = """
 module: supernode_registration
 short_description: Register the keys of SuperNodes with the SuperLink
 description:
-  - Registers each key that is missing, and takes back the one that a device had before (a device that was flashed anew).
+  - Registers each key that is missing, and takes back the one that a device had before (one that was flashed anew).
   - Flower lists nodes without names or keys, so the pairing of device, key and node is kept in O(record) on the server.
 options:
   nodes: {description: 'A map of device name to public key in OpenSSH format.', type: dict, required: true}
@@ -33,7 +33,11 @@ EXAMPLES = """
 """
 RETURN = """
 registered: {description: Devices whose key was registered., type: list, elements: str, returned: always}
-unregistered: {description: Devices whose earlier key was taken back., type: list, elements: str, returned: always}
+unregistered:
+  description: Devices whose earlier key was taken back.
+  type: list
+  elements: str
+  returned: always
 """
 
 
@@ -49,7 +53,10 @@ class Registry:
         }
 
     def call(self, verb: str, *arguments: str) -> dict[str, Any]:
-        """Run `flwr supernode VERB`; ends the module when Flower reports a fault (with exit status 0, in its JSON)."""
+        """Run `flwr supernode VERB`.
+
+        Ends the module when Flower reports a fault, which it does with exit status 0 and in its JSON.
+        """
         command = [self.module.params["flwr"], "supernode", verb, *arguments, "--format", "json"]
         _, out, err = self.module.run_command(command)
         try:

@@ -31,7 +31,10 @@ EXAMPLES = """
   supervised: {name: supernode, config: /home/me/fleet/supervisord.conf, bin: /home/me/.venv/bin}
 """
 RETURN = """
-was: {description: 'State before: running, stopped, starting, fatal, unknown or down (no supervisord).', type: str, returned: always}
+was:
+  description: 'State before: running, stopped, starting, fatal, unknown or down (no supervisord).'
+  type: str
+  returned: always
 """
 
 
@@ -80,10 +83,8 @@ def main() -> None:
     was = "down"
     if os.path.exists(module.params["config"]) and supervisor.is_up():
         was = supervisor.state(name)
-    runs = was in ("running", "starting")
+    runs = was in ("running", "starting", "backoff")  # backoff: supervisor will try again
     changed = wanted == "restarted" or (runs != (wanted == "started"))
-    if wanted == "stopped" and was in ("down", "unknown", "exited", "fatal"):
-        changed = False
     result: dict[str, Any] = {"changed": changed, "was": was}
     result["diff"] = {"before": f"{name}: {was}\n", "after": f"{name}: {wanted if changed else was}\n"}
     if changed and not module.check_mode:
@@ -92,10 +93,12 @@ def main() -> None:
         elif was == "down":
             supervisor.start_daemon()
         else:
-            # `update` reads the file again and restarts the program when the file changed; else it is restarted here
+            # `update` reads the file again and restarts the program when it changed; else it is restarted here
             updated = supervisor.control("update", name)
             if "updated" not in updated and "added" not in updated:
                 supervisor.control("restart" if runs else "start", name)
+        if wanted != "stopped" and supervisor.state(name) in ("unknown", "stopped", "fatal"):
+            module.fail_json(msg=f"{name} did not start: {supervisor.control('status', name).strip()}")
     module.exit_json(**result)
 
 
