@@ -1,7 +1,7 @@
 """Control groups: a host's memory and CPU limit, the freezer, and the list of its processes.
 
-Version 1 is driven by its files, below the caller's own groups. Version 2 belongs to systemd, so that each host is
-started in a scope of its own, which systemd limits.
+Version 1 is driven by its files, below the caller's own groups. Version 2 belongs to systemd: each host is started
+in a scope of its own, which systemd limits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 from .errors import LabError
 
 MOUNT = Path("/sys/fs/cgroup")
-# Version 1: where limits are set, where systemd-nspawn puts a container, and what freezes it.
+# Version 1: where limits are set, what freezes a host, and where systemd-nspawn and the systemd inside look for the
+# place that is theirs; in the hybrid set-up that is the empty version 2 beside the others.
 CONTROLLERS = ("memory", "cpu", "freezer", "systemd")
+HYBRID = "unified"
 PERIOD = 100_000  # microseconds
 
 
@@ -130,12 +132,13 @@ def group(name: str) -> Group:
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _number, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
-            own[controller.removeprefix("name=")] = path.lstrip("/")
+            own[controller.removeprefix("name=") or HYBRID] = path.lstrip("/")
     if "memory" in own:
         missing = [controller for controller in CONTROLLERS if controller not in own]
         if missing:
             raise LabError(f"control groups lack {', '.join(missing)}: mount them below {MOUNT}")
-        return Group(name, {key: MOUNT / key / own[key] / name for key in CONTROLLERS})
+        wanted = [*CONTROLLERS, HYBRID] if (MOUNT / HYBRID).is_dir() else CONTROLLERS
+        return Group(name, {key: MOUNT / key / own[key] / name for key in wanted})
     if not Path("/run/systemd/system").is_dir():
         raise LabError("control groups of version 2 are driven through systemd, which does not run here")
     lab, _host = name.split("/")

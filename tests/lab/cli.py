@@ -6,13 +6,36 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import fleet, inventory, names
 from .errors import LabError
+from .faults import Faults
 from .host import greets
 from .lab import Lab
+
+# Each fault: the values that follow the host, and what it does. Its method has the same name.
+FAULTS: dict[str, tuple[dict[str, Callable[[str], Any]], str]] = {
+    "kill": ({}, "cut the power"),
+    "start": ({}, "switch on again after kill"),
+    "reboot": ({}, "reboot"),
+    "freeze": ({}, "stop everything, as a board that hangs"),
+    "thaw": ({}, "go on after freeze"),
+    "pull": ({}, "pull the network cable"),
+    "plug": ({}, "plug it in again"),
+    "cut": ({"other": str}, "cut the link between two hosts"),
+    "heal": ({"other": str}, "take a cut back"),
+    "loss": ({"percent": float}, "lose packets in both directions; 0 ends it"),
+    "rate": ({"kbit": int}, "limit the link to kbit/s; 0 ends it"),
+    "fill-disk": ({"leave": int}, "fill the disk but for so many MiB"),
+    "free-disk": ({}, "take that back"),
+    "take-memory": ({"leave": int}, "take the available memory but for so many MiB"),
+    "give-memory": ({}, "take that back"),
+    "clock": ({"seconds": float}, "move the clock so far from the right time; 0 sets it right"),
+    "reflash": ({}, "a fresh disk and new host keys"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +51,14 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="remove every trace of the lab")
     commands.add_parser("status", help="show the hosts")
     commands.add_parser("inventory", help="print inventory/lab.yml for the default fleet")
+    commands.add_parser("trust", help="make the hosts' present keys known, after a reflash")
+    fault = commands.add_parser("fault", help="make a fault, or take it back")
+    kinds = fault.add_subparsers(dest="fault", required=True)
+    for name, (values, text) in FAULTS.items():
+        made = kinds.add_parser(name, help=text)
+        made.add_argument("host")
+        for value, kind in values.items():
+            made.add_argument(value, type=kind)
     ssh = commands.add_parser("ssh", help="open a shell on a host, or run a command there")
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
@@ -69,6 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"the lab {arguments.name} is down")
     elif arguments.command == "status":
         show(Lab.find(arguments.name, state))
+    elif arguments.command == "trust":
+        Lab.find(arguments.name, state).write_known_hosts()
+    elif arguments.command == "fault":
+        faults = Faults(Lab.find(arguments.name, state))
+        values = [getattr(arguments, value) for value in FAULTS[arguments.fault][0]]
+        getattr(faults, arguments.fault.replace("-", "_"))(arguments.host, *values)
     elif arguments.command == "ssh":
         command = Lab.find(arguments.name, state).ssh_argv(arguments.host, *arguments.words)
         os.execvp(command[0], command)

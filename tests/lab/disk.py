@@ -35,6 +35,7 @@ class Disk:
     def make(self, size: int) -> None:
         """Make an empty image of `size` MiB."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.image.unlink(missing_ok=True)  # the kernel may hold the old one a little longer
         with self.image.open("wb") as file:
             file.truncate(size * 2**20)
         run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "nodiscard", self.image])

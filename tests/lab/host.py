@@ -140,11 +140,15 @@ class Host:
     def remove(self) -> None:
         """Kill the host; take away its control group, its mounts and what systemd-nspawn keeps of it."""
         self.group.remove()
+        self.unmount()
+        if (propagate := NSPAWN / "propagate" / self.machine).is_dir():
+            propagate.rmdir()
+
+    def unmount(self) -> None:
+        """Take the disk away from the host, whose processes must be gone."""
         if mounted(self.disk.root):
             tree = self.disk.root.stat()
             (NSPAWN / "locks" / f"inode-{tree.st_dev}:{tree.st_ino}").unlink(missing_ok=True)
-        if (propagate := NSPAWN / "propagate" / self.machine).is_dir():
-            propagate.rmdir()
         self.disk.unmount()
 
     def leader(self) -> int:

@@ -17,7 +17,8 @@ from .schema import Reader, read_yaml
 HERE = Path(__file__).parent
 DEVICE_TREE = "/opt/lab/device-tree"
 KEYS = (
-    "extends", "group", "user", "memory", "cpus", "model", "compatible", "files", "commands", "links",
+    "extends", "group", "user", "memory", "cpus", "model", "compatible", "files", "commands",
+    "packages", "links",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class Kind:
         compatible: the entries of the device tree's `compatible`.
         files: text of files, by absolute path.
         commands: stand-ins (a file of `standins/`), by absolute path.
+        packages: versions of the vendor's packages that dpkg shall show as installed.
         links: symbolic links' targets, by absolute path.
     """
 
@@ -47,6 +49,7 @@ class Kind:
     compatible: tuple[str, ...]
     files: dict[str, str]
     commands: dict[str, str]
+    packages: dict[str, str]
     links: dict[str, str]
 
     def install(self, root: Path) -> None:
@@ -65,6 +68,8 @@ class Kind:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.unlink(missing_ok=True)
             place.symlink_to(target)
+        for package, version in self.packages.items():
+            _register(root, package, version)
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
@@ -75,6 +80,15 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(text)
     path.chmod(mode)
+
+
+def _register(root: Path, package: str, version: str) -> None:
+    """Tell dpkg of a package without files."""
+    entry = f"Package: {package}\nStatus: install ok installed\nMaintainer: the lab\nArchitecture: all\n"
+    with (root / "var/lib/dpkg/status").open("a", encoding="utf-8") as status:
+        status.write(f"{entry}Version: {version}\nDescription: stand-in of the lab\n\n")
+    for suffix in ("list", "md5sums"):
+        write(root / f"var/lib/dpkg/info/{package}.{suffix}", "")
 
 
 def names() -> list[str]:
@@ -103,6 +117,7 @@ def load(name: str) -> Kind:
         compatible=tuple(str(entry) for entry in reader.sequence("compatible")),
         files=reader.mapping("files"),
         commands=reader.mapping("commands"),
+        packages=reader.mapping("packages"),
         links=reader.mapping("links"),
     )
 

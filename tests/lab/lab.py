@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from . import cgroups, fleet, inventory, names, network, packages, registries, rootfs
 from .cgroups import Group
@@ -17,6 +14,7 @@ from .disk import mounted, unmount
 from .errors import LabError, run
 from .host import Host, detached
 from .state import SharedSettings, locked, read_json, write_json
+from .waiting import each, wait_for
 
 PLAN = "plan.json"
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -40,6 +38,7 @@ class Lab:
         names: its names and addresses.
         fleet: its hosts as described.
         hosts: its hosts, by name.
+        folders: folders of the machine that every host sees, read-only.
     """
 
     def __init__(self, lab: names.Names, hosts: fleet.Fleet, groups: GroupPaths | None = None) -> None:
@@ -52,11 +51,10 @@ class Lab:
                 return cgroups.group(name)
             return Group(name, {controller: Path(path) for controller, path in groups[host].items()})
 
-        self.hosts = {
-            spec.name: Host(lab, index, spec, group(spec.name)) for index, spec in enumerate(hosts.hosts)
-        }
+        self.hosts = {spec.name: Host(lab, index, spec, group(spec.name)) for index, spec in enumerate(hosts.hosts)}
         self.lxcfs_group = group("_lxcfs")  # no host's name starts so
         self.settings = SharedSettings(lab.lab)
+        self.folders: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -85,7 +83,9 @@ class Lab:
         if plan is None:
             raise LabError(f"there is no lab {lab!r} in {folder.parent}")
         hosts = fleet.parse(plan["fleet"], str(folder / PLAN))
-        return cls(names.parse(lab, plan["subnet"], state), hosts, plan["groups"])
+        found = cls(names.parse(lab, plan["subnet"], state), hosts, plan["groups"])
+        found.folders = tuple(Path(folder) for folder in plan["folders"])
+        return found
 
     @classmethod
     def up(
@@ -126,7 +126,8 @@ class Lab:
         for system in systems:
             if not rootfs.path(*system, found).is_dir():
                 say(f"building the root file system of {' '.join(system)} (once, about half a minute)")
-        lowers = {system: rootfs.ensure(*system, found) for system in systems}
+            rootfs.ensure(*system, found)
+        self.folders = found.folders
         self._write_plan()
         instances = max(int(INSTANCES.read_text()), ENOUGH_INSTANCES)
         self.settings.hold({INSTANCES: str(instances)}, MADE_BY_TOOLS)
@@ -134,13 +135,12 @@ class Lab:
         self._start_lxcfs()
         key = self.folder / inventory.KEY
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.names.lab}", "-f", key])
-        public = key.with_suffix(".pub").read_text(encoding="utf-8")
 
         def boot(host: Host) -> None:
             host.make_host_key()
-            host.install(lowers[host.spec.os, host.spec.arch], public, found)
             network.connect(self.names, host.index, host.spec.name)
-            host.start(self.lxcfs, found.folders)
+            self.install(host, found)
+            self.start(host)
 
         each(boot, self.hosts.values())
         self.write_known_hosts()
@@ -148,12 +148,26 @@ class Lab:
         self._hand_over()
         each(lambda host: host.wait_ssh(60), self.hosts.values())
 
+    def install(self, host: Host, found: registries.Registries) -> None:
+        """Give a host a fresh disk."""
+        public = (self.folder / f"{inventory.KEY}.pub").read_text(encoding="utf-8")
+        host.install(rootfs.ensure(host.spec.os, host.spec.arch, found), public, found)
+
+    def start(self, host: Host) -> None:
+        """Switch a host on; it boots in the background."""
+        host.start(self.lxcfs, self.folders)
+
     def _write_plan(self) -> None:
         groups = {host.spec.name: host.group for host in self.hosts.values()} | {"_lxcfs": self.lxcfs_group}
         paths: GroupPaths = {
             name: {key: str(path) for key, path in group.paths.items()} for name, group in groups.items()
         }
-        plan = {"subnet": str(self.names.subnet), "fleet": self.fleet.dump(), "groups": paths}
+        plan = {
+            "subnet": str(self.names.subnet),
+            "fleet": self.fleet.dump(),
+            "groups": paths,
+            "folders": [str(folder) for folder in self.folders],
+        }
         write_json(self.folder / PLAN, plan)
 
     def _start_lxcfs(self) -> None:
@@ -237,23 +251,3 @@ def booted(hosts: fleet.Fleet, lab: str, subnet: str = "auto", state: Path | Non
         yield up
     finally:
         up.down()
-
-
-def each(action: Callable[[Host], object], hosts: Sequence[Host] | Any) -> None:
-    """Do something with every host, several at a time; the first error is raised once all are done."""
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(action, host) for host in hosts]:
-            done.result()
-
-
-def wait_for(condition: Callable[[], bool], timeout: float, problem: str) -> None:
-    """Wait until something holds.
-
-    Raises:
-        LabError: it did not within `timeout` seconds; `problem` is its message.
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise LabError(problem)
-        time.sleep(0.02)

@@ -57,9 +57,7 @@ def faults(names: Names, loss: Mapping[str, float], cuts: Iterable[tuple[str, st
         loss: share of packets lost in each direction, in per cent, by a host's interface on the bridge.
         cuts: pairs of such interfaces that no longer hear each other.
     """
-    forward = [
-        f'iifname "{one}" oifname "{other}" drop' for pair in cuts for one, other in (pair, pair[::-1])
-    ]
+    forward = [f'iifname "{one}" oifname "{other}" drop' for pair in cuts for one, other in (pair, pair[::-1])]
     share = {name: round(percent * 100) for name, percent in loss.items() if percent > 0}
     arriving = [f'iifname "{name}" numgen random mod 10000 < {part} drop' for name, part in share.items()]
     leaving = [f'oifname "{name}" numgen random mod 10000 < {part} drop' for name, part in share.items()]

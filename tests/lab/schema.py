@@ -65,9 +65,7 @@ class Reader:
     def mapping(self, key: str) -> dict[str, str]:
         """Return a mapping of text to text, empty where the key is absent."""
         value = self.data.get(key, {})
-        texts = isinstance(value, Mapping) and all(
-            isinstance(item, str) for item in (*value, *value.values())
-        )
+        texts = isinstance(value, Mapping) and all(isinstance(item, str) for item in (*value, *value.values()))
         if not texts:
             raise LabError(f"{self.source}: {key} must map text to text, not {value!r}")
         return dict(value)

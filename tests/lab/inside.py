@@ -1,0 +1,43 @@
+"""What faults run inside a host."""
+
+# Takes memory in small processes, so that a host that needs more loses its own largest one and not the fault.
+TAKE_MEMORY = """
+import mmap, os, re, signal, subprocess, sys
+leave, piece = int(sys.argv[1]) << 10, 8 << 10  # KiB
+flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+def available():
+    return int(re.search(r"MemAvailable: +([0-9]+)", open("/proc/meminfo").read())[1])
+while available() - piece > leave:
+    ready, tell = os.pipe()
+    if os.fork() == 0:
+        taken = mmap.mmap(-1, piece << 10, flags=flags)
+        os.write(tell, b"1")
+        signal.pause()
+    os.close(tell)
+    os.read(ready, 1)
+    os.close(ready)
+subprocess.run(["systemd-notify", "--ready"], check=True)
+signal.pause()
+"""
+
+# libfaketime's files are in /run: PID 1 would not boot with them. Time-outs stay as long as they are. sshd starts
+# anew with the library, whose shared memory its sandboxed children could not make for themselves.
+SET_CLOCK = """
+mkdir -p /run/lab-clock
+echo "$1" > /run/lab-clock/offset
+[ ! -e /run/lab-clock/preload ] || exit 0
+ls /usr/lib/*/faketime/libfaketime.so.1 > /run/lab-clock/preload
+ln -sf /run/lab-clock/offset /etc/faketimerc
+real=FAKETIME_DONT_FAKE_MONOTONIC=1
+grep -qx $real /etc/environment || echo $real >> /etc/environment
+systemctl set-environment $real
+ln -sf /run/lab-clock/preload /etc/ld.so.preload
+systemctl reset-failed ssh
+systemctl restart ssh
+"""
+RESET_CLOCK = """
+rm -rf /etc/ld.so.preload /etc/faketimerc /run/lab-clock
+touch /etc/environment
+sed -i /^FAKETIME_DONT_FAKE_MONOTONIC=1$/d /etc/environment
+systemctl unset-environment FAKETIME_DONT_FAKE_MONOTONIC
+"""
