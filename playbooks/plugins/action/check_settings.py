@@ -9,8 +9,7 @@ from typing import Any
 import click
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-
-from fleet import app, cids
+from fleet import app, cids, resume
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown
 
@@ -18,8 +17,8 @@ DOCUMENTATION = """
 module: check_settings
 short_description: Check every setting and the inventory before any host is touched
 description:
-  - Reads what the user gave as extra vars, in C(group_vars/all.yml) and in the inventory, checks it against the tables of
-    settings (the playbooks' own and the app's), and names every mistake in one line each.
+  - Reads what the user gave as extra vars, in C(group_vars/all.yml) and in the inventory, checks it against the tables
+    of settings (the playbooks' own and the app's), and names every mistake in one line each.
   - Gives each device its cid and remembers it in O(state).
 options:
   project: {description: Folder of the project, to which relative paths refer., type: path, required: true}
@@ -40,6 +39,10 @@ settings: {description: Every setting with its value., type: dict, returned: suc
 run_config: {description: The app's run configuration., type: dict, returned: success}
 app: {description: 'The app: folder, name, version, dependencies and hooks.', type: dict, returned: success}
 cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
+resume:
+  description: Folder and files of the run to go on from; empty without one.
+  type: dict
+  returned: success
 server: {description: Inventory name of the server., type: str, returned: success}
 user_errors: {description: A line for each mistake., type: list, elements: str, returned: failure}
 """
@@ -69,6 +72,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         where, origin = values["app"], given.get("app", ("", "default"))[1]
         flower_app = app.load((project / str(where)).resolve(), origin)
         app_settings = flower_app.settings
+        earlier = self._earlier(project, values, given, flower_app)
+        if earlier:  # goes on with that run's settings, but for those that are given anew
+            mine = {setting.name for setting in app_settings}
+            origin = f"run.json of {earlier.folder.name}"
+            given = {
+                **{name: (value, origin) for name, value in earlier.settings.items() if name in mine},
+                **given,
+            }
         app_values, app_errors = check_all(app_settings, given)
         errors += app_errors + self._unknown(project, given, app_settings)
         config = {name.replace("_", "-"): value for name, value in app_values.items()}
@@ -84,6 +95,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             errors.append(
                 f"min_devices={app_values['min_devices']} ({origin}) is not allowed; "
                 f"allowed: up to {len(fleet.devices)}, the devices in the inventory"
+            )
+        if earlier and int(app_values.get("rounds", earlier.last_round + 1)) <= earlier.last_round:
+            errors.append(
+                f"rounds={app_values['rounds']} ({given.get('rounds', (0, 'default'))[1]}) is not allowed with "
+                f"resume={values['resume']}, which has {earlier.last_round} rounds behind it; allowed: above that"
             )
         if errors:
             raise SettingError("\n".join(errors))
@@ -104,13 +120,32 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             },
             "cids": numbers,
             "server": fleet.server,
+            "resume": {"folder": str(earlier.folder), "files": earlier.files} if earlier else {},
         }
+
+    def _earlier(
+        self,
+        project: Path,
+        values: dict[str, Value],
+        given: dict[str, tuple[object, str]],
+        flower_app: app.App,
+    ) -> resume.Earlier | None:
+        """The run to go on from, where one is asked for."""
+        if not values["resume"]:
+            return None
+        origin = given["resume"][1]
+        if "resume-from" not in flower_app.config:
+            raise SettingError(
+                f"resume={values['resume']} ({origin}): the app {flower_app.name} cannot resume; "
+                "allowed: an app with resume-from in its run configuration"
+            )
+        return resume.find(str(values["resume"]), origin, project / str(values["results_folder"]))
 
     def _given(self, variables: dict[str, Any]) -> dict[str, tuple[object, str]]:
         """What the user gave, with where it came from; extra vars win."""
         given: dict[str, tuple[object, str]] = {}
         for source in variables.get("ansible_inventory_sources") or []:
-            for path, content in read_group_vars(Path(source).parent):
+            for path, content in read_group_vars(Path(source)):
                 given.update({name: (value, path) for name, value in content.items()})
         for name, value in load_extra_vars(self._loader).items():
             given[name] = (value, "extra var")
@@ -146,7 +181,9 @@ def _app_config(text: str, flower_app: app.App, config: dict[str, Value]) -> lis
         pairs = {}
     if not pairs:
         return [f"app_config={text} (extra var) cannot be read; allowed: key=value pairs, texts in quotes"]
-    errors = [unknown(f"app_config: {key}", "extra var", flower_app.config) for key in pairs if key not in flower_app.config]
+    errors = [
+        unknown(f"app_config: {key}", "extra var", flower_app.config) for key in pairs if key not in flower_app.config
+    ]
     config.update({key: value for key, value in pairs.items() if key in flower_app.config})
     return errors
 
@@ -157,6 +194,7 @@ def _remembered(state: Path) -> dict[str, int]:
         return {}
     try:
         return {str(host): int(cid) for host, cid in json.loads(path.read_text()).items()}
-    except (ValueError, AttributeError) as error:
-        raise SettingError(f"{path} cannot be read ({error}); put it back, or delete it to number the devices anew") from None
-
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingError(
+            f"{path} cannot be read ({error}); put it back, or delete it to number the devices anew"
+        ) from None

@@ -1,4 +1,4 @@
-"""Print what a host is and what its virtual environment holds, as JSON. Runs in that environment; imports nothing large."""
+"""Print what a host is and what its virtual environment holds, as JSON. Runs in that environment, in a moment."""
 
 import json
 import platform

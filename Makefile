@@ -1,0 +1,46 @@
+# make run    set up, then federated training on this machine
+# make test   set up, then every test (as root those that need it, too)
+# make lint   only the linters and the type checker
+# make stop   end the run and the services on this machine
+# make clean  remove the virtual environment and the fleet of this machine (results/ stays)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STATE := .fleet
+# What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
+SOURCES := $(shell find inventory playbooks roles files -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
+
+.PHONY: run test lint stop clean venv
+.DELETE_ON_ERROR:
+
+run: $(STATE)/provisioned
+	$(BIN)/ansible-playbook playbooks/run_fl.yml -e rounds=3
+	@$(BIN)/python -m fleet.rounds results/latest
+
+venv: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt files/constraints/fleet.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the requirements into $(VENV) (once; some minutes)"
+	$(BIN)/python files/install_requirements.py
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed tests/requirements.txt
+	$(BIN)/python files/install_requirements.py requirements.txt tests/requirements.txt
+	@touch $@
+
+$(STATE)/provisioned: $(VENV)/installed $(SOURCES)
+	$(BIN)/ansible-playbook playbooks/provision.yml
+	@touch $@
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/tested
+	$(BIN)/python -m pytest tests/lint
+
+stop: venv
+	$(BIN)/ansible-playbook playbooks/stop.yml -e services=true
+
+clean: stop
+	rm -rf $(VENV) $(STATE)
