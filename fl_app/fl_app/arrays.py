@@ -13,8 +13,12 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def from_model(model: nn.Module) -> ArrayRecord:
-    """Return the model's parameters and buffers."""
-    return ArrayRecord(model.cpu().state_dict())
+    """Return the model's parameters and buffers, all as floating point.
+
+    A counter of batches is an integer; QFedAvg and others compute in place, which integers do not take.
+    """
+    state = model.cpu().state_dict()
+    return ArrayRecord({name: t if t.is_floating_point() else t.float() for name, t in state.items()})
 
 
 def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
@@ -40,9 +44,7 @@ def like(arrays: ArrayRecord, template: Mapping[str, np.dtype[np.generic]]) -> A
     Several strategies compute with a float64 factor and hand back float64, which would double the bytes of a
     round.
     """
-    return ArrayRecord(
-        {name: Array(np.asarray(array.numpy(), template.get(name))) for name, array in arrays.items()}
-    )
+    return ArrayRecord({name: Array(np.asarray(array.numpy(), template.get(name))) for name, array in arrays.items()})
 
 
 def dtypes(arrays: ArrayRecord) -> dict[str, np.dtype[np.generic]]:

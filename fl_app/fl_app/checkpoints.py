@@ -28,11 +28,24 @@ class Checkpoint:
     arrays: ArrayRecord
     state: Mapping[str, NDArray[Any]]
 
+    def fitting(self, model: ArrayRecord) -> ArrayRecord:
+        """Return the arrays in the order of ``model``: files sort by name, some strategies go by position.
 
-def save(
-    folder: RunFolder, number: int, arrays: ArrayRecord, strategy: Strategy, names: tuple[str, ...]
-) -> None:
-    """Write ``model/round-<number>.safetensors`` and, where the strategy has a state, ``model/state-<number>…``.
+        Raises `AppError` where names or shapes are not those of ``model``.
+        """
+        shapes = {name: tuple(array.shape) for name, array in self.arrays.items()}
+        wanted = {name: tuple(array.shape) for name, array in model.items()}
+        if shapes != wanted:
+            wrong = min(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+            raise AppError(
+                f"{self.path} is a checkpoint of another model: {wrong} has shape {shapes.get(wrong)}, "
+                f"where {wanted.get(wrong)} is needed"
+            )
+        return ArrayRecord({name: self.arrays[name] for name in model})
+
+
+def save(folder: RunFolder, number: int, arrays: ArrayRecord, strategy: Strategy, names: tuple[str, ...]) -> None:
+    """Write ``model/round-<number>.safetensors`` and, where the strategy has a state, ``state-<number>``.
 
     ``names`` are the attributes of ``strategy`` that are its state.
     """
@@ -49,13 +62,9 @@ def load(folder: Path) -> Checkpoint:
 
     Raises `AppError` where there is none or it is damaged.
     """
-    found = {
-        int(m[1]): path for path in (folder / "model").glob("round-*") if (m := ROUND.fullmatch(path.name))
-    }
+    found = {int(m[1]): path for path in (folder / "model").glob("round-*") if (m := ROUND.fullmatch(path.name))}
     if not found:
-        raise AppError(
-            f"resume_from={folder}: there is no model/round-N.safetensors in this folder of the server"
-        )
+        raise AppError(f"resume_from={folder}: there is no model/round-N.safetensors in this folder of the server")
     number = max(found)
     path = found[number]
     state = path.with_name(f"state-{number}.safetensors")
@@ -66,27 +75,10 @@ def load(folder: Path) -> Checkpoint:
         raise AppError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def ordered(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
-    """Return ``arrays`` in the order of ``like``: files are sorted by name, while strategies go by position.
-
-    Raises `AppError` where names or shapes differ.
-    """
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-    if shapes != (wanted := {name: tuple(array.shape) for name, array in like.items()}):
-        wrong = sorted(name for name in shapes.keys() | wanted if shapes.get(name) != wanted.get(name))
-        raise AppError(
-            f"it is a checkpoint of another model: {wrong[0]} has shape {shapes.get(wrong[0])}, "
-            f"where {wanted.get(wrong[0])} is needed"
-        )
-    return ArrayRecord({name: arrays[name] for name in like})
-
-
 def restore(strategy: Strategy, names: tuple[str, ...], state: Mapping[str, NDArray[Any]]) -> None:
     """Give ``strategy`` the state that `save` wrote; attributes without one stay as they are."""
     for name in names:
-        items = {
-            key.removeprefix(f"{name}/"): array for key, array in state.items() if key.startswith(f"{name}/")
-        }
+        items = {key.removeprefix(f"{name}/"): array for key, array in state.items() if key.startswith(f"{name}/")}
         if name in state:
             setattr(strategy, name, float(state[name]))
         elif items and all(key.isdecimal() for key in items):
@@ -96,7 +88,7 @@ def restore(strategy: Strategy, names: tuple[str, ...], state: Mapping[str, NDAr
 
 
 def _state_of(strategy: Strategy, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Return numbers, lists and dictionaries of arrays as one flat dictionary: ``v_t/conv1.weight``, ``vector/0``."""
+    """Return numbers, lists and dictionaries of arrays as one dictionary: ``v_t/fc1.bias``, ``vector/0``."""
     flat: dict[str, NDArray[Any]] = {}
     for name in names:
         value = getattr(strategy, name)

@@ -10,7 +10,7 @@ from flwr.app import UserConfigValue
 from torch import Tensor
 
 from fl_app import storage
-from fl_app.datasets import DataSet, dataset
+from fl_app.datasets import DATASETS, DataSet
 from fl_app.errors import AppError, one_line
 from fl_app.host import fallback_folder
 from fl_app.prepare import prepare, validation_size
@@ -33,9 +33,7 @@ def cid_of(node_config: Mapping[str, UserConfigValue]) -> int:
     """Return the device's number; raises `AppError` where the SuperNode was started without one."""
     cid = node_config.get("partition-id")
     if not isinstance(cid, int) or isinstance(cid, bool) or cid < 0:
-        raise AppError(
-            f"node-config partition-id={cid!r} is not allowed: start the SuperNode with a number from 0 on"
-        )
+        raise AppError(f"node-config partition-id={cid!r} is not allowed: start the SuperNode with a number from 0 on")
     return cid
 
 
@@ -46,7 +44,7 @@ def load(node_config: Mapping[str, UserConfigValue], config: Config) -> tuple[Sp
     """
     cid = cid_of(node_config)
     if own := str(node_config.get("data-path", "")):
-        images, labels = read_image_folder(Path(own).expanduser(), dataset(config.dataset))
+        images, labels = read_image_folder(Path(own).expanduser(), DATASETS[config.dataset])
     else:
         images, labels = storage.read(_part(node_config, config, cid))
     held_out = validation_size(len(labels), config.validation_fraction)
@@ -54,15 +52,13 @@ def load(node_config: Mapping[str, UserConfigValue], config: Config) -> tuple[Sp
         raise AppError(
             f"cid {cid} has {len(labels) - held_out} training images, fewer than batch_size={config.batch_size}"
         )
-    order = torch.randperm(
-        len(labels), generator=torch.Generator().manual_seed(seed_of("split", config.seed, cid))
-    )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_of("split", config.seed, cid)))
     first, rest = order[:held_out], order[held_out:]
     return Split(images[rest], labels[rest]), Split(images[first], labels[first])
 
 
 def seed_of(*what: str | int) -> int:
-    """Return a seed that depends on all of ``what``, so that neither devices nor rounds draw the same numbers."""
+    """Return a seed that depends on all of ``what``, so that devices and rounds draw numbers of their own."""
     return int.from_bytes(hashlib.sha256(repr(what).encode()).digest()[:8], "big") >> 1
 
 
@@ -79,25 +75,17 @@ def read_image_folder(folder: Path, entry: DataSet) -> tuple[Tensor, Tensor]:
     pixels, labels = [], []
     for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if sub.name not in entry.classes:
-            raise AppError(
-                f"data_path={folder}: {sub.name!r} is no class of the data set: {', '.join(entry.classes)}"
-            )
-        for path in sorted(
-            path for path in sub.iterdir() if path.is_file() and not path.name.startswith(".")
-        ):
+            raise AppError(f"data_path={folder}: {sub.name!r} is no class of the data set: {', '.join(entry.classes)}")
+        for path in sorted(path for path in sub.iterdir() if path.is_file() and not path.name.startswith(".")):
             try:
                 with Image.open(path) as picture:
-                    small = picture.convert("L" if entry.channels == 1 else "RGB").resize(
-                        (entry.side, entry.side)
-                    )
+                    small = picture.convert("L" if entry.channels == 1 else "RGB").resize((entry.side, entry.side))
             except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for damaged files
                 raise AppError(f"{path} is no readable image: {one_line(error)}") from error
             pixels.append(np.asarray(small, np.uint8).reshape(entry.side, entry.side, entry.channels))
             labels.append(entry.classes.index(sub.name))
     if not pixels:
-        raise AppError(
-            f"data_path={folder} holds no images: they belong in subfolders named like their class"
-        )
+        raise AppError(f"data_path={folder} holds no images: they belong in subfolders named like their class")
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
 
 
@@ -107,7 +95,5 @@ def _part(node_config: Mapping[str, UserConfigValue], config: Config, cid: int) 
         return Path(str(node_config.get("data-dir") or fallback_folder("data"))) / config.partition
     devices = node_config.get("num-partitions")
     if not isinstance(devices, int) or devices <= cid:
-        raise AppError(
-            f"node-config num-partitions={devices!r} is not allowed: a number above partition-id={cid}"
-        )
+        raise AppError(f"node-config num-partitions={devices!r} is not allowed: a number above partition-id={cid}")
     return Path(prepare(config, range(devices), (), fallback_folder("data"))["folder"]) / str(cid)

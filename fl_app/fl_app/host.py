@@ -22,9 +22,7 @@ def threads() -> int:
     text = os.environ.get("FL_THREADS", "")
     if text:
         if not text.isdecimal() or int(text) < 1:
-            raise AppError(
-                f"FL_THREADS={text!r} in the environment is not allowed: a whole number, at least 1"
-            )
+            raise AppError(f"FL_THREADS={text!r} in the environment is not allowed: a whole number, at least 1")
         return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fl_app.errors import AppError
-
 if TYPE_CHECKING:
     from torch.nn import Module
 
@@ -88,7 +86,7 @@ def _mnist_cnn(channels: int, side: int, classes: int) -> "Module":
 
 
 def _after(side: int, *kernels: int) -> int:
-    """Return the side that is left after unpadded convolutions of ``kernels``, each followed by 2x2 pooling."""
+    """Return what unpadded convolutions of ``kernels``, each followed by 2x2 pooling, leave of ``side``."""
     for kernel in kernels:
         side = (side - kernel + 1) // 2
     return side
@@ -102,14 +100,9 @@ MODELS = {
 
 
 def build_model(name: str, channels: int, side: int, classes: int, seed: int) -> "Module":
-    """Return the model ``name`` with weights that depend on ``seed`` alone.
-
-    Raises `AppError` for a name that is not in the table.
-    """
+    """Return the model ``name`` of the table, with weights that depend on ``seed`` alone."""
     import torch
 
-    if name not in MODELS:
-        raise AppError(f"model={name!r} is not one of {', '.join(MODELS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MODELS[name].build(channels, side, classes)

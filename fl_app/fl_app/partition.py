@@ -1,5 +1,6 @@
 """The partitioners, one entry each, all of flwr-datasets; the table imports nothing heavy."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,7 @@ def _dirichlet(parts: int, config: "Config") -> "Partitioner":
 def _shard(parts: int, config: "Config") -> "Partitioner":
     from flwr_datasets.partitioner import ShardPartitioner
 
-    return ShardPartitioner(
-        parts, "label", num_shards_per_partition=config.classes_per_device, seed=config.seed
-    )
+    return ShardPartitioner(parts, "label", num_shards_per_partition=config.classes_per_device, seed=config.seed)
 
 
 def _pathological(parts: int, config: "Config") -> "Partitioner":
@@ -58,19 +57,15 @@ PARTITIONERS: "dict[str, tuple[Build, tuple[str, ...]]]" = {
 
 def shaped_by(config: "Config") -> dict[str, Any]:
     """Return the settings that the parts depend on, with their values."""
-    return {
-        name: getattr(config, name) for name in ("partitioner", "seed", *PARTITIONERS[config.partitioner][1])
-    }
+    return {name: getattr(config, name) for name in ("partitioner", "seed", *PARTITIONERS[config.partitioner][1])}
 
 
 def partition(labels: "NDArray[np.int64]", parts: int, config: "Config") -> "list[NDArray[np.int64]]":
     """Divide the images with ``labels`` (shape (n,)) into ``parts`` disjoint parts.
 
-    Returns the sorted indices of each part. Every image is in one part, but for ``pathological``, which
-    leaves out the
-    classes that no device has been given, and ``shard``, whose equal shards may leave out the last few. The
-    same labels, number and settings give the same parts. Raises `AppError` where the partitioner cannot do
-    it.
+    Returns the sorted indices of each part. Every image is in one part, but that ``pathological`` leaves out
+    the classes that no device was given, and ``shard``, whose shards are of one size, the last few images.
+    The same labels, number and settings give the same parts. Raises `AppError` where it cannot be done.
     """
     import numpy as np
     from datasets import Dataset
@@ -82,9 +77,11 @@ def partition(labels: "NDArray[np.int64]", parts: int, config: "Config") -> "lis
     partitioner = PARTITIONERS[config.partitioner][0](parts, config)
     partitioner.dataset = Dataset.from_dict({"index": order, "label": labels[order]})
     try:
-        return [np.sort(np.asarray(partitioner.load_partition(n)["index"], np.int64)) for n in range(parts)]
+        with warnings.catch_warnings():
+            # The library warns of classes that no device gets; whoever prepares the parts says so in one line.
+            warnings.simplefilter("ignore")
+            made = [partitioner.load_partition(n)["index"] for n in range(parts)]
+        return [np.sort(np.asarray(indices, np.int64)) for indices in made]
     except (ValueError, IndexError, KeyError) as error:
         settings = " ".join(f"{name}={value}" for name, value in shaped_by(config).items())
-        raise AppError(
-            f"{settings} cannot make {parts} parts of {len(labels)} images: {one_line(error)}"
-        ) from error
+        raise AppError(f"{settings} cannot make {parts} parts of {len(labels)} images: {one_line(error)}") from error

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from fl_app import strategies
-from fl_app.datasets import Raw, dataset, find
+from fl_app.datasets import DATASETS, find
 from fl_app.errors import AppError
 from fl_app.partition import partition, shaped_by
 from fl_app.settings import Config
+from fl_app.sources import Raw
 
 FORMAT = 1  # to be raised when the layout of the folder or the way of a split changes
 
@@ -53,7 +54,7 @@ def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served
 
     from fl_app import storage
 
-    classes = dataset(config.dataset).classes
+    classes = DATASETS[config.dataset].classes
     _say(f"dividing {len(raw.train_labels)} images into {parts} parts: {config.partitioner}")
     divided = partition(raw.train_labels, parts, config) if served else []
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +66,13 @@ def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served
             chosen = divided[cid]
             storage.write(made / str(cid), raw.train_images[chosen], raw.train_labels[chosen])
             labels[str(cid)] = np.bincount(raw.train_labels[chosen], minlength=len(classes)).tolist()
+        seen = np.sum([*labels.values(), [0] * len(classes)], axis=0)
+        if missing := [name for name, count in zip(classes, seen, strict=True) if served and not count]:
+            _say(f"no device has images of: {', '.join(missing)}")
         info = {
             "name": config.dataset,
             "source": words,
-            "checksum": _checksum(raw),
+            "checksum": raw.checksum(),
             "classes": list(classes),
             "train_examples": sum(map(sum, labels.values())),
             "test_examples": len(raw.test_labels),
@@ -85,13 +89,6 @@ def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served
                 raise
 
 
-def _checksum(raw: Raw) -> str:
-    digest = hashlib.sha256()
-    for array in (raw.train_images, raw.train_labels, raw.test_images, raw.test_labels):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def _check_sizes(config: Config, info: dict[str, Any]) -> None:
     for cid, counts in info["labels"].items():
         images = sum(counts)
@@ -99,8 +96,8 @@ def _check_sizes(config: Config, info: dict[str, Any]) -> None:
         if training < config.batch_size:
             raise AppError(
                 f"batch_size={config.batch_size} is larger than the {training} training images of cid {cid} "
-                f"({config.dataset}, partitioner={config.partitioner}, {images} images with validation): take a "
-                "smaller batch_size, fewer devices or another partitioner"
+                f"({config.dataset}, partitioner={config.partitioner}, {images} images with validation): "
+                "take a smaller batch_size, fewer devices or another partitioner"
             )
 
 
@@ -122,14 +119,10 @@ def _numbers(text: str) -> list[int]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fl_app.prepare", description="Make the data parts of a run."
-    )
+    parser = argparse.ArgumentParser(prog="python -m fl_app.prepare", description="Make the data parts of a run.")
     parser.add_argument("--config", type=Path, required=True, help="JSON file with the run configuration")
     parser.add_argument("--cids", type=_numbers, required=True, help="the devices' numbers, as 0,1,2")
-    parser.add_argument(
-        "--own-data", type=_numbers, default=[], help="numbers of devices with images of their own"
-    )
+    parser.add_argument("--own-data", type=_numbers, default=[], help="numbers of devices with images of their own")
     parser.add_argument("--cache", type=Path, required=True, help="folder to keep the parts in")
     args = parser.parse_args(argv)
     try:

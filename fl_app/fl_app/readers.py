@@ -5,11 +5,12 @@ file that is damaged or cut short raises `AppError` with its path.
 """
 
 import gzip
+import math
 import pickle
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Labels = NDArray[np.int64]
 
 IDX_UINT8 = 0x08
 CIFAR_SHAPE = (3, 32, 32)
+# What unpickling a damaged batch, or taking it for one, may raise.
+UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, pickle.PickleError)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -30,11 +33,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise AppError(f"{path}: not an idx file of unsigned bytes")
     dimensions = data[3]
     start = 4 + 4 * dimensions
+    if len(data) < start:
+        raise AppError(f"{path}: damaged: it ends within its header")
     shape = tuple(int(n) for n in np.frombuffer(data[4:start], ">u4"))
-    if len(shape) != dimensions or len(data) - start != int(np.prod(shape)):
-        raise AppError(
-            f"{path}: damaged: its header promises {shape} bytes, it holds {max(len(data) - start, 0)}"
-        )
+    if len(data) - start != math.prod(shape):
+        raise AppError(f"{path}: damaged: its header promises {shape} bytes, it holds {len(data) - start}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -46,7 +49,7 @@ def read_idx_pair(images: Path, labels: Path) -> tuple[Images, Labels]:
     return pixels[..., np.newaxis], classes.astype(np.int64)
 
 
-def read_cifar(paths: Sequence[Path], label_key: bytes = b"labels") -> tuple[Images, Labels]:
+def read_cifar(paths: Sequence[Path]) -> tuple[Images, Labels]:
     """Read batches of CIFAR's Python version (https://www.cs.toronto.edu/~kriz/cifar.html)."""
     images, labels = [], []
     for path in paths:
@@ -54,18 +57,10 @@ def read_cifar(paths: Sequence[Path], label_key: bytes = b"labels") -> tuple[Ima
             with path.open("rb") as file:
                 batch = _ArrayUnpickler(file, encoding="bytes").load()
             pixels = np.asarray(batch[b"data"])
-            classes = np.asarray(batch[label_key], np.int64)
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            pickle.UnpicklingError,
-        ) as error:
+            classes = np.asarray(batch[b"labels"], np.int64)
+        except UNREADABLE as error:
             raise AppError(f"{path}: not a readable CIFAR batch: {' '.join(str(error).split())}") from error
-        if pixels.dtype != np.uint8 or pixels.shape != (len(classes), int(np.prod(CIFAR_SHAPE))):
+        if pixels.dtype != np.uint8 or pixels.shape != (len(classes), math.prod(CIFAR_SHAPE)):
             raise AppError(f"{path}: damaged: data of shape {pixels.shape} for {len(classes)} labels")
         images.append(pixels.reshape(-1, *CIFAR_SHAPE).transpose(0, 2, 3, 1))
         labels.append(classes)
@@ -94,14 +89,10 @@ def _read_bytes(path: Path) -> bytes:
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickles arrays and plain values alone: a data file has no business to run code."""
 
-    ALLOWED = frozenset({("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy")})
-
-    def __init__(self, file: IO[bytes], *, encoding: str) -> None:
-        super().__init__(file, encoding=encoding)
+    # By name alone: the modules of these three differ between the writer's NumPy and this one.
+    ALLOWED: ClassVar = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
 
     def find_class(self, module: str, name: str) -> Any:
-        # The module of _reconstruct is numpy.core.multiarray or numpy._core.multiarray, by the writer's
-        # NumPy.
-        if module.split(".")[0] == "numpy" and (name, module.split(".")[-1]) in self.ALLOWED:
-            return cast(Any, super().find_class(module, name))
+        if module.split(".")[0] == "numpy" and name in self.ALLOWED:
+            return self.ALLOWED[name]
         raise pickle.UnpicklingError(f"it refers to {module}.{name}")

@@ -39,7 +39,7 @@ COLUMNS = {
 
 
 class RunFolder:
-    """The files of one run. Seconds and losses are written with six significant digits, what is absent as nothing."""
+    """The files of one run; fractions have six significant digits, what is absent is an empty field."""
 
     def __init__(self, path: Path) -> None:
         """Make the folder and its empty tables."""
@@ -63,7 +63,8 @@ class RunFolder:
         """Write ``model/<name>.safetensors``."""
         from safetensors.numpy import save
 
-        whole = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        # Not ascontiguousarray, which makes a scalar an array of one number.
+        whole = {key: np.asarray(array, order="C") for key, array in arrays.items()}
         _replace(self.path / "model" / f"{name}.safetensors", save(whole, dict(metadata)))
 
     def _append(self, table: str, rows: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ from fl_app.errors import AppError
 from fl_app.models import MODELS
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.partition import PARTITIONERS
-from fl_app.strategies import STRATEGIES
+from fl_app.strategies import NOT_FOR_ARRAYS, STRATEGIES
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting's meaning and its allowed values; ``choices`` and the bounds do not apply where they are None."""
+    """A setting's meaning and its allowed values; bounds and ``choices`` that are None do not apply."""
 
     name: str
     help: str
@@ -34,6 +34,7 @@ class Setting:
     exclusive_min: bool = False
     choices: tuple[str, ...] | None = None
     pattern: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)  # value -> why it is not allowed
 
     @property
     def key(self) -> str:
@@ -57,8 +58,7 @@ SETTINGS = (
     ),
     Setting(
         "fraction_evaluate",
-        "fraction of the online devices that evaluate the model on their own validation "
-        "split; 0 leaves it out",
+        "fraction of the online devices that evaluate the model on their own validation split; 0 leaves it out",
         min=0,
         max=1,
     ),
@@ -68,7 +68,12 @@ SETTINGS = (
         min=0,
         exclusive_min=True,
     ),
-    Setting("strategy", "Flower strategy, by its name in flwr.serverapp.strategy", choices=tuple(STRATEGIES)),
+    Setting(
+        "strategy",
+        "Flower strategy, by its name in flwr.serverapp.strategy",
+        choices=tuple(STRATEGIES),
+        refused=NOT_FOR_ARRAYS,
+    ),
     Setting("strategy_config", "parameters of the strategy's constructor, as 'key=value key=value'"),
     Setting("model", "model to train", choices=tuple(MODELS)),
     Setting("epochs", "passes over its training split that a device makes in a round", min=1),
@@ -82,9 +87,7 @@ SETTINGS = (
         "folder on the controller that holds the data set's original files; empty: look in the "
         "usual places, then download",
     ),
-    Setting(
-        "partitioner", "how the training images are divided among the devices", choices=tuple(PARTITIONERS)
-    ),
+    Setting("partitioner", "how the training images are divided among the devices", choices=tuple(PARTITIONERS)),
     Setting(
         "alpha",
         "concentration of partitioner=dirichlet; the smaller, the more the devices differ",
@@ -141,11 +144,12 @@ class Config:
         Keys that are absent take their defaults. Raises `AppError` for a value that is not allowed and for a
         key that is no setting.
         """
-        values = defaults() | dict(run_config)
-        known = {field.name.replace("_", "-") for field in fields(cls)}
+        own = defaults()
+        values = own | dict(run_config)
+        known = {one.name.replace("_", "-") for one in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise AppError(f"run configuration: {unknown[0]!r} is no setting of this app")
-        checked = {setting.key: _check(setting, values[setting.key]) for setting in SETTINGS}
+        checked = {setting.key: _check(setting, values[setting.key], type(own[setting.key])) for setting in SETTINGS}
         return cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
 
 
@@ -175,8 +179,7 @@ def schema() -> list[dict[str, Any]]:
     ]
 
 
-def _check(setting: Setting, value: Any) -> Any:
-    wanted = type(defaults()[setting.key])
+def _check(setting: Setting, value: Any, wanted: type) -> Any:
     if wanted is float and type(value) is int:
         value = float(value)
     allowed = _allowed(setting, wanted.__name__)
@@ -189,7 +192,8 @@ def _check(setting: Setting, value: Any) -> Any:
             or (high is not None and value > high)
         )
     if wrong or (setting.choices is not None and value not in setting.choices):
-        raise AppError(f"{setting.name}={value!r} is not allowed: {allowed}")
+        why = f" ({setting.refused[value]})" if value in setting.refused else ""
+        raise AppError(f"{setting.name}={value!r} is not allowed{why}: {allowed}")
     return value
 
 

@@ -41,6 +41,4 @@ def read(folder: Path) -> "tuple[Tensor, Tensor]":
     except FileNotFoundError:
         raise AppError(f"{path} is not there: this run's data was not sent to this host") from None
     except (OSError, SafetensorError, KeyError) as error:
-        raise AppError(
-            f"{path} is damaged ({one_line(error)}): delete its folder and start the run again"
-        ) from error
+        raise AppError(f"{path} is damaged ({one_line(error)}): delete its folder and start the run again") from error

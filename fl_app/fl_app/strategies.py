@@ -1,10 +1,11 @@
-"""The strategies of ``flwr.serverapp.strategy`` that aggregate arrays, one entry each; the table imports no Flower.
+"""The strategies of Flower that aggregate arrays, one entry each; the table imports no Flower.
 
 Their parameters come from the app's settings (sampling) and from ``strategy_config`` (all others), which is
 checked against the constructor's signature.
 """
 
 import inspect
+import math
 import shlex
 from dataclasses import dataclass, field
 from types import UnionType
@@ -23,17 +24,16 @@ class Entry:
     """A strategy.
 
     ``state``: attributes that its server optimiser keeps between rounds. ``defaults``: parameters that Flower
-    gives no
-    default or a useless one, as values or as names of settings in braces. ``wraps``: it wraps a FedAvg.
-    ``mod``: the modifier of ``flwr.clientapp.mod`` that devices need. ``replies``: replies it needs, by the
-    number of malicious nodes, as (factor, constant).
+    gives no default, or one that makes a FedAvg of it; the name of a setting in braces stands for its value.
+    ``wraps``: it wraps a FedAvg. ``mod``: the modifier of ``flwr.clientapp.mod`` that devices need.
+    ``fewest``: how many devices it needs, as a factor of the malicious ones and a constant.
     """
 
     state: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
     wraps: bool = False
     mod: str | None = None
-    replies: tuple[int, int] = (0, 1)
+    fewest: tuple[int, int] = (0, 1)
 
 
 MOMENTS = ("m_t", "v_t")
@@ -41,6 +41,8 @@ MOMENTS = ("m_t", "v_t")
 # where few devices take part. A smaller fleet than thought would get too little noise, so min_devices counts.
 NOISE = {"noise_multiplier": 1.0, "num_sampled_clients": "{min_devices}"}
 FIXED = NOISE | {"clipping_norm": 1.0}
+# Flower's own default, a twentieth of the devices, is too little for this noise multiplier with less than ten.
+ADAPTIVE = NOISE | {"clipped_count_stddev": 1.0}
 
 STRATEGIES = {
     "FedAvg": Entry(),
@@ -53,18 +55,16 @@ STRATEGIES = {
     "FedTrimmedAvg": Entry(),
     "Krum": Entry(),
     "MultiKrum": Entry(),
-    "Bulyan": Entry(replies=(4, 3)),
+    "Bulyan": Entry(fewest=(4, 3)),
     "QFedAvg": Entry(defaults={"client_learning_rate": "{lr}"}),
     "DifferentialPrivacyServerSideFixedClipping": Entry(defaults=FIXED, wraps=True),
     "DifferentialPrivacyClientSideFixedClipping": Entry(defaults=FIXED, wraps=True, mod="fixedclipping_mod"),
-    "DifferentialPrivacyServerSideAdaptiveClipping": Entry(("clipping_norm",), NOISE, wraps=True),
-    "DifferentialPrivacyClientSideAdaptiveClipping": Entry(
-        ("clipping_norm",), NOISE, True, "adaptiveclipping_mod"
-    ),
+    "DifferentialPrivacyServerSideAdaptiveClipping": Entry(("clipping_norm",), ADAPTIVE, wraps=True),
+    "DifferentialPrivacyClientSideAdaptiveClipping": Entry(("clipping_norm",), ADAPTIVE, True, "adaptiveclipping_mod"),
 }
 
-# These aggregate trees in XGBoost's own format, not arrays: no model of this app can be trained with them.
-NOT_FOR_ARRAYS = ("FedXgbBagging", "FedXgbCyclic")
+# What Flower also offers, and why no model of this app can be trained with it.
+NOT_FOR_ARRAYS = dict.fromkeys(("FedXgbBagging", "FedXgbCyclic"), "it aggregates XGBoost's trees, not arrays")
 
 SCALARS = (bool, int, float, str)
 # Parameters that the app's settings or the form of its replies decide.
@@ -83,19 +83,17 @@ DECIDED = {
 
 def check(config: "Config", devices: int) -> None:
     """Raise `AppError` where the settings of the strategy are wrong or ``devices`` are too few for it."""
-    entry = _entry(config.strategy)
     given = parameters(config)
-    factor, constant = entry.replies
+    if given:
+        build(config)  # the constructor knows the ranges of its parameters
+    factor, constant = STRATEGIES[config.strategy].fewest
     needed = factor * int(given.get("num_malicious_nodes", 0)) + constant
     if devices < needed:
-        raise AppError(
-            f"strategy={config.strategy} needs at least {needed} devices, this fleet has {devices}"
-        )
+        raise AppError(f"strategy={config.strategy} needs at least {needed} devices, this fleet has {devices}")
 
 
 def parameters(config: "Config") -> dict[str, Any]:
     """Return ``strategy_config`` as keyword arguments, checked against the strategy's constructor."""
-    _entry(config.strategy)
     if not config.strategy_config.strip():
         return {}
     allowed = _signature(config.strategy)
@@ -119,7 +117,7 @@ def build(config: "Config") -> "Strategy":
     """
     from flwr.serverapp import strategy
 
-    entry = _entry(config.strategy)
+    entry = STRATEGIES[config.strategy]
     sampling: dict[str, Any] = {
         "fraction_train": config.fraction_train,
         "fraction_evaluate": config.fraction_evaluate,
@@ -139,20 +137,8 @@ def build(config: "Config") -> "Strategy":
         else:
             made = make(**sampling, **own)
     except ValueError as error:
-        raise AppError(
-            f"strategy={config.strategy}, strategy_config={config.strategy_config!r}: {error}"
-        ) from error
+        raise AppError(f"strategy={config.strategy}, strategy_config={config.strategy_config!r}: {error}") from error
     return made
-
-
-def _entry(name: str) -> Entry:
-    if name in NOT_FOR_ARRAYS:
-        raise AppError(
-            f"strategy={name} aggregates XGBoost's trees, not arrays: it cannot train this app's models"
-        )
-    if name not in STRATEGIES:
-        raise AppError(f"strategy={name!r} is not one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]
 
 
 def _at_least_one(number: float) -> int:
@@ -160,10 +146,10 @@ def _at_least_one(number: float) -> int:
 
 
 def _signature(name: str) -> dict[str, type]:
-    """Return the scalar parameters of the constructor that the app does not decide itself, with their types."""
+    """Return the constructor's scalar parameters, with their types, but for those that the app decides."""
     from flwr.serverapp import strategy
 
-    found = {}
+    found: dict[str, type] = {}
     for parameter in inspect.signature(getattr(strategy, name).__init__, eval_str=True).parameters.values():
         annotation = parameter.annotation
         kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
@@ -183,6 +169,9 @@ def _words(text: str) -> list[str]:
 def _value(name: str, text: str, kind: type) -> bool | int | float | str:
     truth = {"true": True, "false": False}
     try:
-        return truth[text.lower()] if kind is bool else kind(text)  # type: ignore[no-any-return]
+        value: bool | int | float | str = truth[text.lower()] if kind is bool else kind(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        return value
     except (KeyError, ValueError):
         raise AppError(f"strategy_config: {name}={text!r} is not a valid {kind.__name__}") from None

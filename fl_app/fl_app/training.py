@@ -17,7 +17,7 @@ EVALUATION_BATCH = 256
 
 
 class Normalise:
-    """Brings a uint8 batch to float32 with mean 0 and deviation 1 for each channel, in one multiplication and sum."""
+    """Brings a uint8 batch to float32 with mean 0 and deviation 1 a channel, in one multiply-add."""
 
     def __init__(self, entry: DataSet, device: torch.device) -> None:
         mean, std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (entry.mean, entry.std))
@@ -43,9 +43,7 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train(
-    model: nn.Module, data: Split, entry: DataSet, config: Config, seed: int, proximal_mu: float = 0.0
-) -> float:
+def train(model: nn.Module, data: Split, entry: DataSet, config: Config, seed: int, proximal_mu: float = 0.0) -> float:
     """Train ``model`` in place for ``config.epochs`` passes and return the mean loss over all steps' images.
 
     ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the weights it starts from joins the loss
@@ -62,20 +60,12 @@ def train(
     total = 0.0
     for epoch in range(1, config.epochs + 1):
         summed = torch.zeros((), device=device)
-        for batch in torch.randperm(len(data)).split(config.batch_size):
-            if len(batch) == 1 and len(data) > 1:
-                continue  # batch normalisation has no variance of one image
+        for batch in torch.split(torch.randperm(len(data)), config.batch_size):
             loss = cross_entropy(model(normalise(data.images[batch])), data.labels[batch].to(device))
             summed += loss.detach() * len(batch)
             if start:
-                loss = (
-                    loss
-                    + proximal_mu
-                    / 2
-                    * torch.stack(
-                        [(now - then).square().sum() for now, then in zip(weights, start, strict=True)]
-                    ).sum()
-                )
+                moved = [(now - then).square().sum() for now, then in zip(weights, start, strict=True)]
+                loss = loss + proximal_mu / 2 * torch.stack(moved).sum()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -85,6 +75,8 @@ def train(
                 f"the training loss is {total} after epoch {epoch} (model={config.model} "
                 f"optimizer={config.optimizer} lr={config.lr:g}): a lower lr may help"
             )
+    if not all(torch.isfinite(p).all() for p in weights):
+        raise AppError(f"the weights are no longer finite after the last step (lr={config.lr:g}): a lower lr may help")
     return total / (config.epochs * len(data))
 
 

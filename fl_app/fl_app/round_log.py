@@ -1,0 +1,134 @@
+"""What is known of one round, from the messages that went out and the replies that came, and its rows."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import Message, Metadata
+
+from fl_app.arrays import count_bytes
+
+PHASES = ("load", "train", "evaluate")
+DEVICE_METRICS = ("train_loss", "train_seconds", "eval_loss", "eval_accuracy")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who a reply came from."""
+
+    cid: int
+    host: str
+
+    @classmethod
+    def of(cls, reply: Message) -> "Device":
+        """Return the device that sent ``reply``, which carries no error."""
+        record = reply.content.config_records["device"]
+        return cls(int(str(record["cid"])), str(record["host"]))
+
+
+@dataclass
+class RoundLog:
+    """The round ``number``; times are in seconds, sizes in bytes of arrays."""
+
+    number: int
+    started: float = field(default_factory=time.perf_counter)
+    sampled: set[int] = field(default_factory=set)  # node ids, over both phases
+    out: list[Metadata] = field(default_factory=list)  # of the messages that went out last
+    trained: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    train_loss: float | None = None
+    sent: int = 0
+    received: int = 0
+    rows: dict[Device, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[Device, dict[str, float]] = field(default_factory=dict)
+
+    def send(self, messages: Iterable[Message]) -> list[Message]:
+        """Note the messages that go out, and return them."""
+        sent = list(messages)
+        self.out = [message.metadata for message in sent]
+        self.sampled |= self.asked
+        self.sent += _bytes(sent)
+        return sent
+
+    @property
+    def asked(self) -> set[int]:
+        """The nodes that the last messages went to."""
+        return {metadata.dst_node_id for metadata in self.out}
+
+    def receive(self, replies: Iterable[Message], phase: str) -> tuple[list[Message], dict[int, str]]:
+        """Note the replies of ``phase`` (``train`` or ``evaluate``).
+
+        Returns them, those with content first and by cid, so that sums come out the same whoever answered
+        first; and for each node that failed the reason, in one line.
+        """
+        good: list[Message] = []
+        errors: list[Message] = []
+        for reply in replies:
+            (errors if reply.has_error() else good).append(reply)
+        good.sort(key=lambda reply: Device.of(reply).cid)
+        # In the place of a device that went away the SuperLink answers, as a node of its own: what tells whom an
+        # error is about is the message that it replies to. The Grid gives messages their ids as it sends them.
+        nodes = {metadata.message_id: metadata.dst_node_id for metadata in self.out}
+        errors.sort(key=lambda reply: nodes[reply.metadata.reply_to_message_id])
+        answered = {reply.metadata.src_node_id for reply in good}
+        reasons = dict.fromkeys(sorted(self.asked - answered), "no answer")
+        for reply in errors:
+            reason = " ".join((reply.error.reason or "no reason").split())
+            reasons[nodes[reply.metadata.reply_to_message_id]] = reason
+        self.failed |= reasons.keys()
+        self.received += _bytes(good)
+        for reply in good:
+            self._note(Device.of(reply), metrics_of(reply), phase)
+        if phase == "train" and good:
+            self.trained = answered
+            metrics = [metrics_of(reply) for reply in good]
+            examples = sum(m["num-examples"] for m in metrics)
+            self.train_loss = sum(m["num-examples"] * m["train_loss"] for m in metrics) / examples
+        return good + errors, reasons
+
+    def _note(self, device: Device, metrics: Mapping[str, float], phase: str) -> None:
+        seconds = self.seconds.setdefault(device, dict.fromkeys(PHASES, 0.0))
+        seconds["load"] += metrics["load_seconds"]
+        seconds[phase] += metrics[f"{phase}_seconds"]
+        row = self.rows.setdefault(device, {"round": self.number, "cid": device.cid, "host": device.host})
+        row["peak_memory_mb"] = max(row.get("peak_memory_mb", 0.0), metrics["peak_memory_mb"])
+        row |= {name: metrics[name] for name in DEVICE_METRICS if name in metrics}
+        if phase == "train":
+            row["examples"] = int(metrics["num-examples"])
+
+    def tables(self, loss: float, accuracy: float) -> dict[str, list[dict[str, Any]]]:
+        """End the round and return its rows of each table; the round's own comes last.
+
+        ``wait`` is what the device's other phases leave of the round: transfer, Flower, other devices.
+        """
+        whole = time.perf_counter() - self.started
+        devices = sorted(self.rows, key=lambda device: device.cid)
+        timings = []
+        for device in devices:
+            phases = self.seconds[device]
+            phases["wait"] = max(whole - sum(phases.values()), 0.0)
+            who = {"round": self.number, "cid": device.cid, "host": device.host}
+            timings += [{**who, "phase": phase, "seconds": seconds} for phase, seconds in phases.items()]
+        row = {
+            "round": self.number,
+            "loss": loss,
+            "accuracy": accuracy,
+            "train_loss": self.train_loss,
+            "devices": len(self.trained),
+            "failures": len(self.failed),
+            "seconds": whole,
+            "bytes_sent": self.sent,
+            "bytes_received": self.received,
+        }
+        return {"devices": [self.rows[device] for device in devices], "timings": timings, "rounds": [row]}
+
+
+def metrics_of(reply: Message) -> dict[str, float]:
+    """Return the numbers of a reply's only MetricRecord."""
+    record = next(iter(reply.content.metric_records.values()))
+    return {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
+
+
+def _bytes(messages: Iterable[Message]) -> int:
+    return sum(count_bytes(a) for message in messages for a in message.content.array_records.values())

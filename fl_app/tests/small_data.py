@@ -1,0 +1,66 @@
+"""Small data sets in the original formats, written by the tests."""
+
+import gzip
+import io
+import pickle
+import struct
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from fl_app.datasets import CIFAR10_FILES, IDX_FILES
+from numpy.typing import NDArray
+
+
+def idx_bytes(array: NDArray[np.uint8]) -> bytes:
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def write_idx_folder(folder: Path, train: int = 200, test: int = 40, *, gzipped: bool = True) -> NDArray[np.uint8]:
+    """Write the four files of MNIST or Fashion-MNIST and return the training images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    arrays = []
+    for count in (train, test):
+        arrays.append(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        arrays.append((np.arange(count) % 10).astype(np.uint8))
+    for name, array in zip(IDX_FILES, arrays, strict=True):
+        content = idx_bytes(array)
+        if gzipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+    return arrays[0]
+
+
+class _Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings, and NumPy's names as they were then."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
+
+    def save_string(self: Any, value: bytes) -> None:
+        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
+        self.memoize(value)
+
+    dispatch[bytes] = save_string
+
+
+def python2_pickle(value: object) -> bytes:
+    file = io.BytesIO()
+    _Python2Pickler(file, protocol=2, fix_imports=True).dump(value)
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def write_cifar_folder(folder: Path, images: int = 20) -> NDArray[np.uint8]:
+    """Write CIFAR-10's six pickles as its authors' Python 2 did and return the first batch's rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    first = None
+    for name in CIFAR10_FILES:
+        data = rng.integers(0, 256, (images, 3072), dtype=np.uint8)
+        first = data if first is None else first
+        batch = {b"batch_label": name.encode(), b"labels": [n % 10 for n in range(images)], b"data": data}
+        (folder / name).write_bytes(python2_pickle(batch))
+    assert first is not None
+    return first

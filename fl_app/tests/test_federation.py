@@ -1,0 +1,228 @@
+"""Whole runs of the real ServerApp and ClientApp over devices in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fl_app.errors import AppError
+from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode
+from safetensors.numpy import load_file
+
+from .fleet import Fault, Fleet, config_of, read_csv, serve
+
+Run = Callable[..., Path]
+QUICK = {"epochs": 1, "rounds": 2, "model": "mnist_cnn"}
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """Return a function that trains by hand, without a playbook, and returns the run's folder."""
+    runs: list[int] = []
+
+    def start(devices: int = 3, fault: Fault | None = None, **settings: Any) -> Path:
+        runs.append(len(runs) + 1)
+        nodes = [{"partition-id": cid, "num-partitions": devices, "host": f"pi-{cid}"} for cid in range(devices)]
+        try:
+            serve(Fleet(config_of(**settings), nodes, fault), runs[-1])
+        finally:
+            last.append(home / "runs" / str(runs[-1]))
+        return last[-1]
+
+    return start
+
+
+last: list[Path] = []
+
+
+def app_json(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "app.json").read_text())
+    return content
+
+
+def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> None:
+    folder = run(devices=4)
+    rounds = read_csv(folder / "rounds.csv")
+    assert [row["round"] for row in rounds] == ["1", "2", "3"]
+    assert float(rounds[-1]["accuracy"]) >= 0.90
+    losses = [float(row["loss"]) for row in rounds]
+    assert losses == sorted(losses, reverse=True)
+    for row in rounds:
+        assert (row["devices"], row["failures"]) == ("4", "0")
+        # Each device gets the model to train and to evaluate, and sends it back once.
+        assert int(row["bytes_sent"]) == 2 * int(row["bytes_received"]) > 8 * 4 * 44426
+    devices = read_csv(folder / "devices.csv")
+    assert [(row["round"], row["cid"], row["host"]) for row in devices][3:5] == [
+        ("1", "3", "pi-3"),
+        ("2", "0", "pi-0"),
+    ]
+    for row in devices:
+        assert row["examples"] == "900"
+        assert 0 <= float(row["eval_accuracy"]) <= 1
+        assert float(row["peak_memory_mb"]) > 50
+    mean = sum(float(row["train_loss"]) for row in devices[-4:]) / 4
+    assert float(rounds[-1]["train_loss"]) == pytest.approx(mean, rel=1e-4)
+    for number in ("1", "2", "3"):
+        for cid in ("0", "1", "2", "3"):
+            rows = [r for r in read_csv(folder / "timings.csv") if (r["round"], r["cid"]) == (number, cid)]
+            assert [row["phase"] for row in rows] == ["load", "train", "evaluate", "wait"]
+            whole = float(rounds[int(number) - 1]["seconds"])
+            assert sum(float(row["seconds"]) for row in rows) == pytest.approx(whole, rel=1e-3)
+    about = app_json(folder)
+    assert about["model"] == {"name": "net", "parameters": 44426}
+    assert about["error"] is None
+    assert about["devices"]["2"]["host"] == "pi-2"
+    assert {path.name for path in (folder / "model").iterdir()} == {f"round-{n}.safetensors" for n in range(4)}
+
+
+def test_the_same_seed_gives_the_same_model_to_the_last_bit(run: Run) -> None:
+    first, second, other = (run(seed=seed, **QUICK) for seed in (5, 5, 6))
+    arrays = [load_file(folder / "model" / "round-2.safetensors") for folder in (first, second, other)]
+    assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
+    assert not np.array_equal(arrays[0]["conv1.weight"], arrays[2]["conv1.weight"])
+
+
+@pytest.mark.parametrize("strategy", ["FedAvg", "FedAdam", "FedAvgM"])
+def test_a_resumed_run_ends_with_the_model_of_an_unbroken_one(run: Run, strategy: str) -> None:
+    settings = {**QUICK, "strategy": strategy, "rounds": 3}
+    whole = run(**settings)
+    half = run(**{**settings, "rounds": 1})
+    resumed = run(**settings, resume_from=str(half))
+    assert [row["round"] for row in read_csv(resumed / "rounds.csv")] == ["2", "3"]
+    assert read_csv(resumed / "devices.csv")[0]["round"] == "2"
+    assert app_json(resumed)["resumed_from"] == str(half / "model" / "round-1.safetensors")
+    expected, found = (load_file(f / "model" / "round-3.safetensors") for f in (whole, resumed))
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+    # The new folder can be resumed from as well, also when the run dies in its first round.
+    assert (resumed / "model" / "round-1.safetensors").is_file()
+
+
+def test_there_is_nothing_to_resume_after_the_last_round(run: Run) -> None:
+    done = run(**QUICK)
+    with pytest.raises(AppError, match="has 2 rounds behind it: rounds=2 leaves none"):
+        run(**QUICK, resume_from=str(done))
+    assert "leaves none" in app_json(last[-1])["error"]
+
+
+def test_a_checkpoint_of_another_model_is_refused(run: Run) -> None:
+    done = run(**QUICK)
+    with pytest.raises(AppError, match=r"round-2\.safetensors is a checkpoint of another model"):
+        run(**{**QUICK, "rounds": 3, "model": "net"}, resume_from=str(done))
+
+
+def test_a_lost_device_counts_as_one_failure_of_its_round_and_the_run_goes_on(run: Run) -> None:
+    def lost(node: int, message: Message) -> Message | None:
+        in_round_1 = message.content.config_records["config"]["server-round"] == 1
+        return None if in_round_1 and node == 101 else message
+
+    folder = run(fault=lost, **QUICK)
+    rounds = read_csv(folder / "rounds.csv")
+    assert [(row["devices"], row["failures"]) for row in rounds] == [("2", "1"), ("3", "0")]
+    assert [row["cid"] for row in read_csv(folder / "devices.csv")] == ["0", "2", "0", "1", "2"]
+    failures = app_json(folder)["failures"]
+    assert [(f["round"], f["phase"], f["reason"]) for f in failures] == [
+        (1, "train", "no answer"),
+        (1, "evaluate", "no answer"),
+    ]
+
+
+def test_an_error_reply_is_kept_with_the_device_that_sent_it(run: Run) -> None:
+    def broken(node: int, message: Message) -> Message | Error:
+        in_round_2 = message.content.config_records["config"]["server-round"] == 2
+        return Error(ErrorCode.NODE_UNAVAILABLE, "gone\naway") if in_round_2 and node == 102 else message
+
+    folder = run(fault=broken, **QUICK)
+    assert [row["failures"] for row in read_csv(folder / "rounds.csv")] == ["0", "1"]
+    assert app_json(folder)["failures"][0] == {
+        "round": 2,
+        "phase": "train",
+        "cid": 2,
+        "host": "pi-2",
+        "reason": "gone away",
+    }
+
+
+def test_a_round_that_nobody_answered_leaves_the_model_as_it_was(run: Run) -> None:
+    def silent(node: int, message: Message) -> Message | None:
+        return None if message.content.config_records["config"]["server-round"] == 1 else message
+
+    folder = run(fault=silent, **QUICK)
+    rounds = read_csv(folder / "rounds.csv")
+    assert [(row["devices"], row["failures"], row["train_loss"] == "") for row in rounds] == [
+        ("0", "3", True),
+        ("3", "0", False),
+    ]
+    before, after = (load_file(folder / "model" / f"round-{n}.safetensors") for n in (0, 1))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_training_that_fails_everywhere_ends_the_run_with_the_reason(run: Run) -> None:
+    with pytest.raises(AppError, match=r"round 1: training failed on every device \(3\).*pi-0: the training loss is"):
+        run(**QUICK, lr=1e30)
+    about = app_json(last[-1])
+    assert about["error"].startswith("round 1: training failed on every device")
+    assert [failure["reason"].split(":")[0] for failure in about["failures"]] == ["pi-0", "pi-1", "pi-2"]
+    assert read_csv(last[-1] / "rounds.csv") == []
+
+
+def test_no_federated_evaluation_leaves_its_columns_empty(run: Run) -> None:
+    folder = run(fraction_evaluate=0.0, **QUICK)
+    for row in read_csv(folder / "devices.csv"):
+        assert (row["eval_loss"], row["eval_accuracy"]) == ("", "")
+        assert row["train_loss"]
+    assert {row["failures"] for row in read_csv(folder / "rounds.csv")} == {"0"}
+
+
+def test_a_fraction_of_the_devices_trains(run: Run) -> None:
+    folder = run(devices=4, fraction_train=0.5, fraction_evaluate=0.0, **QUICK)
+    assert [row["devices"] for row in read_csv(folder / "rounds.csv")] == ["2", "2"]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "FedProx",
+        "QFedAvg",
+        "DifferentialPrivacyClientSideFixedClipping",
+        "DifferentialPrivacyClientSideAdaptiveClipping",
+    ],
+)
+def test_strategies_that_need_the_devices_run_with_a_model_that_has_buffers(run: Run, strategy: str) -> None:
+    noise = "noise_multiplier=0.001" if strategy.startswith("Diff") else ""
+    folder = run(strategy=strategy, strategy_config=noise, **{**QUICK, "model": "lenet5"})
+    rounds = read_csv(folder / "rounds.csv")
+    assert [(row["devices"], row["failures"]) for row in rounds] == [("3", "0")] * 2
+    assert np.isfinite([float(row["loss"]) for row in rounds]).all()
+    sizes = {int(row["bytes_sent"]) for row in rounds}
+    assert len(sizes) == 1  # what a strategy computes in double precision does not travel in it
+
+
+def test_folders_of_the_environment_are_used(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("FL_RUNS_DIR", str(tmp_path / "elsewhere"))
+    run(**{**QUICK, "rounds": 1})
+    assert read_csv(tmp_path / "elsewhere" / "1" / "rounds.csv")
+    assert not (home / "runs").exists()
+
+
+def test_a_part_that_was_not_sent_to_the_server_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(AppError, match=r"0123/images\.safetensors is not there"):
+        run(partition="0123", **QUICK)
+
+
+def test_rows_are_whole_and_on_the_disk_when_the_round_ends(run: Run, home: Path) -> None:
+    seen: list[int] = []
+
+    def look(node: int, message: Message) -> Message:
+        if message.content.config_records["config"]["server-round"] == 2 and node == 100:
+            text = (home / "runs" / "1" / "rounds.csv").read_text()
+            assert text.endswith("\n")
+            seen.append(len(text.splitlines()))
+        return message
+
+    run(fault=look, **QUICK)
+    assert seen == [2, 2]  # the header and round 1, while round 2 trains and evaluates

@@ -1,0 +1,154 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fl_app.datasets import find
+from fl_app.errors import AppError
+from fl_app.partition import PARTITIONERS, partition
+from fl_app.prepare import main, prepare
+from fl_app.settings import PYPROJECT, Config
+from fl_app.storage import FILE
+from safetensors.numpy import load_file
+
+LABELS = np.repeat(np.arange(10), 100)
+
+
+def parts_of(seed: int = 42, **settings: Any) -> list[list[int]]:
+    return [part.tolist() for part in partition(LABELS, 4, Config.of({"seed": seed, **settings}))]
+
+
+@pytest.mark.parametrize("name", PARTITIONERS)
+def test_parts_are_disjoint_and_follow_the_seed(name: str) -> None:
+    parts = parts_of(partitioner=name)
+    together = [index for part in parts for index in part]
+    assert len(together) == len(set(together))
+    assert all(parts)
+    assert parts == parts_of(partitioner=name)
+    assert parts != parts_of(partitioner=name, seed=7)
+
+
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "shard"])
+def test_parts_are_complete(name: str) -> None:
+    assert sorted(index for part in parts_of(partitioner=name) for index in part) == list(range(len(LABELS)))
+
+
+def test_pathological_parts_have_as_many_classes_as_asked_and_leave_out_the_others_alone() -> None:
+    parts = parts_of(partitioner="pathological", **{"classes-per-device": 3})
+    assert [len(set(LABELS[part])) for part in parts] == [3] * 4
+    together = [index for part in parts for index in part]
+    assert len(together) == 100 * len(set(LABELS[together]))
+
+
+def test_a_smaller_alpha_makes_devices_differ_more() -> None:
+    def skew(alpha: float) -> float:
+        parts = parts_of(partitioner="dirichlet", alpha=alpha)
+        shares = [np.bincount(LABELS[part], minlength=10) / len(part) for part in parts]
+        return float(np.std(shares))
+
+    assert skew(0.1) > 2 * skew(100.0)
+
+
+def test_the_files_hold_the_parts_and_no_test_image(tmp_path: Path, config: Config) -> None:
+    made = prepare(config, [0, 1, 3], [], tmp_path)
+    folder, info = Path(made["folder"]), made["dataset"]
+    raw = find("mnist5k", "").load()
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "3", "dataset.json", "server"]
+    test = load_file(folder / "server" / FILE)
+    assert np.array_equal(test["images"], raw.test_images.transpose(0, 3, 1, 2))
+    held_out = {image.tobytes() for image in test["images"]}
+    train = {image.tobytes() for image in raw.train_images.transpose(0, 3, 1, 2)}
+    for cid in (0, 1, 3):
+        part = load_file(folder / str(cid) / FILE)
+        assert part["images"].dtype == np.uint8
+        assert part["images"].shape[1:] == (1, 28, 28)
+        assert np.bincount(part["labels"], minlength=10).tolist() == info["labels"][str(cid)]
+        images = {image.tobytes() for image in part["images"]}
+        assert images <= train
+        assert not images & held_out
+    assert info["train_examples"] == sum(map(sum, info["labels"].values())) == 3000
+    assert info["test_examples"] == 1000
+    assert info["checksum"] == raw.checksum()
+
+
+def test_a_device_with_images_of_its_own_gets_no_part(tmp_path: Path, config: Config) -> None:
+    made = prepare(config, [0, 1], [1], tmp_path)
+    assert list(made["dataset"]["labels"]) == ["0"]
+    assert not (Path(made["folder"]) / "1").exists()
+
+
+def test_the_key_follows_what_shapes_the_parts_and_nothing_else(tmp_path: Path) -> None:
+    def key(**settings: Any) -> str:
+        return str(prepare(Config.of(settings), [0, 1], [], tmp_path)["key"])
+
+    first = key()
+    assert first == key(lr=0.5, epochs=9, alpha=9.0)  # alpha shapes no iid parts
+    assert len({first, key(seed=1), key(partitioner="shard")}) == 3
+    assert not list(tmp_path.glob(".*"))  # no temporary folder is left
+
+
+def arguments(tmp_path: Path, settings: dict[str, Any], cids: str) -> list[str]:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings))
+    return ["--config", str(config), "--cids", cids, "--cache", str(tmp_path / "cache")]
+
+
+def test_the_hook_prints_one_json_object_and_is_quick_the_second_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fl_app.prepare", *arguments(tmp_path, {}, "0,1,2,3")]
+    first = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    started = time.perf_counter()
+    second = subprocess.run(command, cwd=PYPROJECT.parent, capture_output=True, text=True)
+    assert time.perf_counter() - started < 1.5
+    assert (second.returncode, second.stderr) == (0, "")
+    result = json.loads(first.stdout)
+    assert json.loads(second.stdout) == result
+    assert result["run_config"] == {"partition": result["key"]}
+    assert Path(result["folder"], "3", FILE).is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "cids", "words"),
+    [
+        ({"batch-size": 2000}, "0,1", ["batch_size=2000", "1800", "cid 0"]),
+        ({}, "0,600", ["batch_size=32", "6 training images"]),
+        ({"strategy": "Bulyan"}, "0,1", ["Bulyan", "at least 3", "has 2"]),
+        ({"strategy": "FedTrimmedAvg", "strategy-config": "beta=0.7"}, "0,1", ["beta", "0.5"]),
+        ({"strategy-config": "eta=0.1"}, "0,1", ["'eta=0.1'", "FedAvg", "none"]),
+        ({"partitioner": "dirichlet"}, "0,600", ["partitioner=dirichlet", "601 parts of 4000 images"]),
+        ({"dataset": "cifar10", "data-folder": "/nowhere"}, "0,1", ["uoft-cs/cifar10", "data_folder"]),
+        ({"partitioner": "pathological", "classes-per-device": 11}, "0,1", ["classes_per_device=11"]),
+    ],
+)
+def test_a_mistake_gives_one_line_and_status_2(
+    tmp_path: Path, settings: dict[str, Any], cids: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(tmp_path, settings, cids)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    # Lines on the way may tell what is done; the last one is the error.
+    last = err.splitlines()[-1]
+    for word in words:
+        assert word in last
+
+
+def test_no_configuration_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path / "none"), "--cids", "0", "--cache", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_test_set_alone_can_be_had(tmp_path: Path, config: Config) -> None:
+    assert prepare(config, [], [], tmp_path)["dataset"]["labels"] == {}
+
+
+def test_damage_in_the_source_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "mnist_5k.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(AppError, match="mnist_5k"):
+        prepare(Config.of({"data-folder": str(data)}), [0], [], tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

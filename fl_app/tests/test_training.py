@@ -1,0 +1,117 @@
+from typing import Any
+
+import pytest
+import torch
+from fl_app.datasets import DATASETS
+from fl_app.device_data import Split
+from fl_app.errors import AppError
+from fl_app.models import MODELS, build_model
+from fl_app.optimizers import OPTIMIZERS
+from fl_app.settings import Config
+
+from fl_app import training
+
+ENTRY = DATASETS["mnist5k"]
+
+
+def bars(images: int = 256) -> Split:
+    """Return images with a white column at a place that tells the class."""
+    labels = torch.arange(images) % 10
+    pixels = torch.randint(0, 60, (images, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
+    for image, label in zip(pixels, labels, strict=True):
+        image[0, :, 2 + 2 * label : 4 + 2 * label] = 255
+    return Split(pixels, labels)
+
+
+def model_of(seed: int = 0, name: str = "net") -> torch.nn.Module:
+    return build_model(name, 1, 28, 10, seed)
+
+
+def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, float]:
+    model = model_of(name=settings.get("model", "net"))
+    return model, training.train(model, bars(), ENTRY, Config.of(settings), seed, mu)
+
+
+def distance(model: torch.nn.Module) -> float:
+    now, then = (torch.nn.utils.parameters_to_vector(m.parameters()) for m in (model, model_of()))
+    return float((now - then).detach().norm())
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32)])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_every_size_of_image(name: str, channels: int, side: int) -> None:
+    assert build_model(name, channels, side, 7, 0)(torch.zeros(2, channels, side, side)).shape == (2, 7)
+
+
+def test_the_seed_alone_decides_the_initial_weights() -> None:
+    torch.manual_seed(5)
+    first = model_of(3).state_dict()
+    torch.manual_seed(6)
+    second = model_of(3).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["conv1.weight"], model_of(4).state_dict()["conv1.weight"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_learns(name: str) -> None:
+    model, _ = trained(model=name, epochs=5)
+    before = training.evaluate(model_of(name=name), bars(), ENTRY)
+    after = training.evaluate(model, bars(), ENTRY)
+    assert before.accuracy < 0.5
+    assert after.accuracy > 0.95
+    assert after.loss < before.loss / 4
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns(name: str) -> None:
+    model, _ = trained(optimizer=name, epochs=5, lr=0.03 if name == "sgd" else 0.003)
+    assert training.evaluate(model, bars(), ENTRY).accuracy > 0.95
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    first, second, other = (torch.nn.utils.parameters_to_vector(trained(seed)[0].parameters()) for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_the_loss_that_is_returned_is_the_mean_over_the_steps() -> None:
+    # With a learning rate that changes nothing, it is the loss of the model as it came.
+    _, loss = trained(lr=1e-12)
+    assert loss == pytest.approx(training.evaluate(model_of(), bars(), ENTRY).loss, rel=1e-5)
+
+
+def test_the_proximal_term_is_mu_times_the_distance_in_the_gradient() -> None:
+    # Two steps of plain SGD on the whole split: the first starts at distance 0, the second feels the term.
+    settings: dict[str, Any] = {"epochs": 2, "batch-size": 256, "momentum": 0.0, "lr": 0.1}
+    plain, _ = trained(**settings)
+    once, _ = trained(**{**settings, "epochs": 1})
+    near, _ = trained(mu=2.0, **settings)
+    for name, start in model_of().named_parameters():
+        moved = dict(once.named_parameters())[name] - start
+        expected = dict(plain.named_parameters())[name] - 0.1 * 2.0 * moved
+        assert torch.allclose(dict(near.named_parameters())[name], expected, atol=1e-5), name
+    assert distance(near) < distance(plain)
+
+
+def test_a_loss_that_is_no_number_is_an_error_that_names_the_learning_rate() -> None:
+    with pytest.raises(AppError, match=r"loss is (nan|inf).* lr=1e\+06"):
+        trained(lr=1e6, epochs=2)
+
+
+def test_normalisation_is_that_of_the_table() -> None:
+    entry = DATASETS["cifar10"]
+    batch = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (entry.mean, entry.std))
+    expected = (batch.float() / 255 - mean) / std
+    assert torch.allclose(training.Normalise(entry, torch.device("cpu"))(batch), expected, atol=1e-5)
+
+
+def test_evaluation_weighs_every_image_the_same() -> None:
+    data = bars(training.EVALUATION_BATCH + 3)
+    model = model_of().eval()
+    with torch.no_grad():
+        logits = model(training.Normalise(ENTRY, torch.device("cpu"))(data.images))
+    score = training.evaluate(model, data, ENTRY)
+    assert score.examples == len(data)
+    assert score.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, data.labels)), rel=1e-5)
+    assert score.accuracy == pytest.approx(float((logits.argmax(1) == data.labels).float().mean()))
