@@ -52,7 +52,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for row in rounds[shown:]:
                 Display().display(format_round(row, arguments["rounds"]), color="green")
             shown = len(rounds)
-            if not rounds and arguments["rounds"] is None:
+            if arguments["rounds"] is None:
                 for line in log[log_shown:]:
                     Display().display(line)
                 log_shown = len(log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ansible import constants as C  # noqa: N812 (Ansible's own name for it)
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
 DOCUMENTATION = """
@@ -29,6 +30,11 @@ class CallbackModule(Default):  # type: ignore[misc]
             return
         for line in lines:
             self._display.display(f"ERROR: {line}", color=C.COLOR_ERROR, stderr=True)
+
+    def v2_runner_on_ok(self, result):  # type: ignore[no-untyped-def]
+        # An include is no work of its own; its banner would stand above nothing.
+        if self._display.verbosity or not isinstance(result.task, TaskInclude):
+            super().v2_runner_on_ok(result)
 
     def v2_playbook_on_include(self, included_file):  # type: ignore[no-untyped-def]
         if self._display.verbosity:
