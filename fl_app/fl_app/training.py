@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from fl_app.datasets import DataSet
 from fl_app.device_data import Split
@@ -43,7 +44,26 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train(model: nn.Module, data: Split, entry: DataSet, config: Config, seed: int, proximal_mu: float = 0.0) -> float:
+def ready(model: nn.Module, config: Config) -> Optimizer:
+    """Move ``model`` to the device that trains it and return its optimizer.
+
+    It is a step of its own because the first optimizer of a process makes torch import its compiler, which takes
+    about as long as importing torch.
+    """
+    model.to(best_device())
+    weights = (p for p in model.parameters() if p.requires_grad)
+    return OPTIMIZERS[config.optimizer](weights, config.lr, config.momentum)
+
+
+def train(
+    model: nn.Module,
+    optimizer: Optimizer,
+    data: Split,
+    entry: DataSet,
+    config: Config,
+    seed: int,
+    proximal_mu: float = 0.0,
+) -> float:
     """Train ``model`` in place for ``config.epochs`` passes and return the mean loss over all steps' images.
 
     ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the weights it starts from joins the loss
@@ -52,11 +72,10 @@ def train(model: nn.Module, data: Split, entry: DataSet, config: Config, seed: i
     """
     torch.manual_seed(seed)
     device = best_device()
-    model.to(device).train()
+    model.train()
     normalise = Normalise(entry, device)
     weights = [p for p in model.parameters() if p.requires_grad]
     start = [p.detach().clone() for p in weights] if proximal_mu else []
-    optimizer = OPTIMIZERS[config.optimizer](weights, config.lr, config.momentum)
     total = 0.0
     for epoch in range(1, config.epochs + 1):
         summed = torch.zeros((), device=device)

@@ -35,9 +35,11 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
     """
     now = _load(message, context)
     instructions = message.content.config_records["config"]
+    optimizer = training.ready(now.model, now.config)
     loaded = time.perf_counter()
     loss = training.train(
         now.model,
+        optimizer,
         now.training,
         now.entry,
         now.config,

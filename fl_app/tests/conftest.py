@@ -8,15 +8,24 @@ from fl_app.settings import Config
 from .fleet import config_of
 
 
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the parts that runs by hand make, which all tests share."""
+    return tmp_path_factory.mktemp("parts")
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder under which runs by hand keep their data and results."""
+    folder = tmp_path / "home" / "flowerbed"
+    folder.mkdir(parents=True)
+    (folder / "data").symlink_to(parts)
     for name in ("FL_DATA_DIR", "FL_RUNS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FL_THREADS", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    return tmp_path / "home" / "flowerbed"
+    return folder
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ def model_of(seed: int = 0, name: str = "net") -> torch.nn.Module:
 
 def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, float]:
     model = model_of(name=settings.get("model", "net"))
-    return model, training.train(model, bars(), ENTRY, Config.of(settings), seed, mu)
+    config = Config.of(settings)
+    optimizer = training.ready(model, config)
+    return model, training.train(model, optimizer, bars(), ENTRY, config, seed, mu)
 
 
 def distance(model: torch.nn.Module) -> float:
