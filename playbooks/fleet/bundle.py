@@ -22,7 +22,8 @@ from flwr.cli.config_utils import load_and_validate
 def bundle(app: Path, folder: Path) -> str:
     """Write what Flower would pack of `app` into `folder`, under a name with its hash, and return that name.
 
-    Raises ValueError or click.ClickException where Flower refuses the app.
+    Raises ValueError or click.ClickException where Flower refuses the app, and ImportError or SyntaxError where it
+    looks for an app's component and does not find it.
     """
     config, _ = load_and_validate(app / "pyproject.toml")
     content = build_fab_from_disk(app)
@@ -60,6 +61,6 @@ def _without_filters(content: bytes) -> bytes:
 if __name__ == "__main__":
     try:
         print(bundle(Path(sys.argv[1]), Path(sys.argv[2])))
-    except (ValueError, click.ClickException) as error:
+    except (ValueError, ImportError, SyntaxError, OSError, click.ClickException) as error:
         text = error.message if isinstance(error, click.ClickException) else str(error)
         sys.exit(" ".join(text.split()))
