@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BOARDS = (("Raspberry Pi 5 Model B Rev 1.0", 4, 8), ("Raspberry Pi 4 Model B Rev 1.5", 4, 4), ("x86_64", 16, 32))
+BOARDS = (
+    ("Raspberry Pi 5 Model B Rev 1.0", 4, 8),
+    ("Raspberry Pi 4 Model B Rev 1.5", 4, 4),
+    ("x86_64", 16, 32),
+)
 
 
 def info(hosts: Sequence[str], rounds: int, **changes: Any) -> dict[str, Any]:
@@ -113,13 +117,31 @@ def write_rounds(
             for phase, seconds in phases.items():
                 timings.append([number, cid, host, phase, f"{seconds:.4f}"])
             devices.append(
-                [number, cid, host, 900 + 37 * cid, f"{loss * 1.15:.6f}", f"{train:.4f}", f"{loss * 1.05:.6f}"]
-                + [f"{1 - 0.28 * loss:.6f}", f"{390 + 5 * cid + number / 10:.1f}"]
+                [
+                    number,
+                    cid,
+                    host,
+                    900 + 37 * cid,
+                    f"{loss * 1.15:.6f}",
+                    f"{train:.4f}",
+                    f"{loss * 1.05:.6f}",
+                    f"{1 - 0.28 * loss:.6f}",
+                    f"{390 + 5 * cid + number / 10:.1f}",
+                ]
             )
         answered = len(hosts) - len(missing)
         rounds.append(
-            [number, f"{loss:.6f}", f"{1 - 0.25 * loss:.6f}", f"{loss * 1.15:.6f}", answered, len(missing)]
-            + [f"{length:.3f}", 248_912 * len(hosts), 249_104 * answered]
+            [
+                number,
+                f"{loss:.6f}",
+                f"{1 - 0.25 * loss:.6f}",
+                f"{loss * 1.15:.6f}",
+                answered,
+                len(missing),
+                f"{length:.3f}",
+                248_912 * len(hosts),
+                249_104 * answered,
+            ]
         )
     tables = {
         "rounds.csv": (

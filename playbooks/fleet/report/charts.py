@@ -20,15 +20,15 @@ _MARKED_ROUNDS = 40  # with more rounds, markers hide the line
 def loss_chart(rounds: Sequence[Round]) -> Markup | None:
     """The loss of the global model on the server's test set, and the devices' training loss, over the rounds."""
     lines = {
-        "on the server's test set": ([row.loss for row in rounds], svg.BLUE, "-", "o"),
-        "in training, on the devices": ([row.train_loss for row in rounds], svg.ORANGE, "--", "s"),
+        "server's test set": ([row.loss for row in rounds], svg.BLUE, "-", "o"),
+        "training, on the devices": ([row.train_loss for row in rounds], svg.ORANGE, "--", "s"),
     }
     return _curves("loss", "Loss", rounds, lines, text.number)
 
 
 def accuracy_chart(rounds: Sequence[Round]) -> Markup | None:
     """The accuracy of the global model on the server's test set over the rounds."""
-    lines = {"on the server's test set": ([row.accuracy for row in rounds], svg.BLUE, "-", "o")}
+    lines = {"server's test set": ([row.accuracy for row in rounds], svg.BLUE, "-", "o")}
     return _curves("accuracy", "Accuracy", rounds, lines, text.percent)
 
 
@@ -59,7 +59,7 @@ def _curves(
                 marker="x",
                 markeredgewidth=1.8,
                 clip_on=False,
-                label="round with failures",
+                label="failures",
             )
         _round_axis(axes, numbers)
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -70,15 +70,13 @@ def _curves(
         figure.legend(
             loc="upper left",
             bbox_to_anchor=(0.0, 1.02),
-            ncols=2,
+            ncols=3,
             fontsize=11.5,
             borderpad=0,
-            columnspacing=1.2,
+            columnspacing=1.1,
             handlelength=1.8,
         )
-        words = "; ".join(
-            f"{label}: {_course(numbers, values, shown)}" for label, (values, *_) in drawn.items()
-        )
+        words = "; ".join(f"{label}: {_course(numbers, values, shown)}" for label, (values, *_) in drawn.items())
         if failed:
             words += f"; failures in {text.plural(len(failed), 'round')}"
         return svg.inline(figure, name, f"{title} over the rounds", words + ".")
@@ -114,12 +112,12 @@ def label_chart(dataset: Dataset, devices: Sequence[Device]) -> Markup | None:
     cids = sorted({*dataset.labels, *hosts})
     most = max((max(counts, default=0) for counts in dataset.labels.values()), default=0) or 1
     turned = width > 12 or max(map(len, classes)) > 4
-    row_height, top, left = 26, 74 if turned else 26, 104
+    labels = [_short(hosts.get(cid, f"cid {cid}")) for cid in cids]
+    row_height, top, left = 26, 74 if turned else 26, 16 + 7 * max(map(len, labels))
     height = top + row_height * len(cids) + 6
     with svg.drawing(height) as figure:
-        axes = figure.add_axes(
-            (left / svg.WIDTH, 6 / height, 1 - (left + (24 if turned else 4)) / svg.WIDTH, row_height * len(cids) / height)
-        )
+        plot_width = svg.WIDTH - left - (24 if turned else 4)
+        axes = figure.add_axes((left / svg.WIDTH, 6 / height, plot_width / svg.WIDTH, row_height * len(cids) / height))
         axes.set_xlim(-0.5, width - 0.5)
         axes.set_ylim(len(cids) - 0.5, -0.5)
         axes.grid(False)
@@ -140,7 +138,7 @@ def label_chart(dataset: Dataset, devices: Sequence[Device]) -> Markup | None:
                 if width <= 12:
                     ink = svg.INK if amount else svg.MUTED
                     axes.text(label, place, f"{amount}", ha="center", va="center", color=ink, fontsize=10)
-        axes.set_yticks(range(len(cids)), [_short(hosts.get(cid, f"cid {cid}")) for cid in cids], ha="left")
+        axes.set_yticks(range(len(cids)), labels, ha="left")
         axes.tick_params(axis="both", length=0)
         axes.tick_params(axis="y", pad=left, labelcolor=svg.INK)
         axes.xaxis.tick_top()
@@ -159,5 +157,5 @@ def label_chart(dataset: Dataset, devices: Sequence[Device]) -> Markup | None:
         return svg.inline(figure, "labels", "Labels of each device's part of the data", words, tips)
 
 
-def _short(words: str, most: int = 16) -> str:
+def _short(words: str, most: int = 13) -> str:
     return words if len(words) <= most else words[: most - 1] + "…"

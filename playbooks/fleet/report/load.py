@@ -7,6 +7,7 @@ may optional columns, keys and cells; what is there has to be sound.
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,7 +51,7 @@ def load_rounds(folder: Path) -> tuple[Round, ...]:
     """Read ``rounds.csv`` in order of rounds; empty where there is none. Raises ResultsError."""
     path = folder / "rounds.csv"
     rounds = sorted(_table(path, Round), key=lambda row: row.round)
-    for before, after in zip(rounds, rounds[1:], strict=False):
+    for before, after in pairwise(rounds):
         if before.round == after.round:
             raise ResultsError(f"{path}: round {after.round} is there twice")
     return tuple(rounds)
@@ -74,9 +75,7 @@ def _table(path: Path, cls: type[R]) -> list[R]:
             header = next(reader, [])
             for cells in reader:
                 if len(cells) != len(header):
-                    raise ResultsError(
-                        f"{path}: line {reader.line_num} has {len(cells)} cells; expected {len(header)}"
-                    )
+                    raise ResultsError(f"{path}: line {reader.line_num} has {len(cells)} cells; expected {len(header)}")
                 named = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
                 rows.append(cls.model_validate_strings(named))
     except FileNotFoundError:

@@ -81,7 +81,6 @@ def render(run: Run) -> str:
         label_chart=label_chart(run.info.dataset, devices) if run.info.dataset else None,
         software=_software(run),
         answered=text.answered,
-        plural=text.plural,
     )
 
 

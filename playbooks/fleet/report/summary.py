@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from .records import Device, Reply, Round, Run
+from .records import Device, Reply, Round, Run, Timing
 
 
 class Absence(Enum):
@@ -57,7 +57,8 @@ def trained_rounds(run: Run) -> tuple[Round, ...]:
 def fleet(run: Run) -> tuple[Device, ...]:
     """All devices by cid: those of ``run.json``, and any other that answered."""
     known = {device.cid: device for device in run.info.devices}
-    for row in (*run.replies, *run.timings):
+    rows: Iterable[Reply | Timing] = (*run.replies, *run.timings)
+    for row in rows:
         if row.cid not in known:
             known[row.cid] = Device(host=row.host or f"device {row.cid}", cid=row.cid)
     return tuple(known[cid] for cid in sorted(known))
@@ -67,7 +68,8 @@ def absences(run: Run) -> dict[tuple[int, int], Absence]:
     """Why, by (cid, round), each device that left no reply in a round left none."""
     devices = fleet(run)
     reachable = sum(device.reachable for device in devices)
-    here = {(row.cid, row.round) for row in (*run.replies, *run.timings)}
+    rows: Iterable[Reply | Timing] = (*run.replies, *run.timings)
+    here = {(row.cid, row.round) for row in rows}
     reasons = {}
     for row in trained_rounds(run):
         if row.devices is None or row.failures is None:
@@ -97,7 +99,10 @@ def device_summaries(run: Run) -> tuple[DeviceSummary, ...]:
         least = own.count(Absence.FAILED)
         summaries.append(
             DeviceSummary(
-                device, tuple(replies.get(device.cid, ())), rounds, (least, least + own.count(Absence.UNKNOWN))
+                device,
+                tuple(replies.get(device.cid, ())),
+                rounds,
+                (least, least + own.count(Absence.UNKNOWN)),
             )
         )
     return tuple(summaries)

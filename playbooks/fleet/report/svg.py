@@ -37,7 +37,7 @@ _PROPERTIES = {
 #: Points (1/72 inch) of a figure are the pixels that it takes in the page at full width.
 WIDTH = 420
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fleet",  # the same run gives the same page
     "text.parse_math": False,  # a $ in a host's name is a $

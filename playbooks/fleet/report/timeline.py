@@ -19,6 +19,7 @@ from .summary import Absence
 _COLOURS = dict(zip(PHASES, (svg.GREEN, svg.BLUE, svg.ORANGE, svg.WAIT), strict=True))
 _OTHER = svg.MUTED
 _MOST_BARS = 240
+_HEADER = 28  # pixels above a device's bars, for its name
 _TOP, _BOTTOM, _LEFT, _RIGHT = 30, 36, 30, 8
 
 
@@ -58,7 +59,7 @@ def time_chart(
     bars = _bars(timings, devices, chunks, absences)
     names = [*PHASES, *sorted({timing.phase for timing in timings} - set(PHASES))]
     pitch = max(7, min(18, 900 // (len(devices) * len(chunks))))
-    group = 24 + pitch * len(chunks)
+    group = _HEADER + pitch * len(chunks)
     height = _TOP + _BOTTOM + group * len(devices)
     with svg.drawing(height) as figure:
         axes = figure.add_axes(
@@ -74,10 +75,10 @@ def time_chart(
         tips: dict[str, str] = {}
         for place, device in enumerate(devices):
             start = place * group
-            host = device.host if len(device.host) <= 44 else device.host[:43] + "…"
+            host = device.host if len(device.host) <= 36 else device.host[:35] + "…"
             axes.annotate(
                 f"{host} · cid {device.cid}",
-                (0, start + 14),
+                (0, start + _HEADER - 8),
                 xycoords=axes.get_yaxis_transform(),
                 xytext=(-_LEFT, 0),
                 textcoords="offset points",
@@ -85,9 +86,17 @@ def time_chart(
                 annotation_clip=False,
             )
             for number, bar in enumerate(bars[device.cid]):
-                _draw(axes, bar, names, start + 24 + pitch * (number + 0.5), pitch, f"{device.cid}-{number}", tips)
+                _draw(
+                    axes,
+                    bar,
+                    names,
+                    start + _HEADER + pitch * (number + 0.5),
+                    pitch,
+                    f"{device.cid}-{number}",
+                    tips,
+                )
                 if number % math.ceil(12 / pitch) == 0:
-                    _number(axes, str(bar.rounds[0]), start + 24 + pitch * (number + 0.5))
+                    _number(axes, str(bar.rounds[0]), start + _HEADER + pitch * (number + 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_yticks([])
         axes.grid(axis="x")
