@@ -15,14 +15,14 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, parts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder under which runs by hand keep their data and results."""
-    folder = tmp_path / "home" / "flowerbed"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("home") / "flowerbed"
+    folder.mkdir()
     (folder / "data").symlink_to(parts)
     for name in ("FL_DATA_DIR", "FL_RUNS_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
     monkeypatch.setenv("FL_THREADS", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return folder
