@@ -107,9 +107,12 @@ class Flower:
     def submit(self) -> str:
         """Start a run and its follower; return the run's id."""
         app = self.unpack(self.module.params["fab"])
-        config = " ".join(f"{key}={json.dumps(value)}" for key, value in self.module.params["config"].items())
-        arguments = ["run", app, "fleet", *(["--run-config", config] if config else [])]
-        run_id = str(self.call(*arguments)["run-id"])
+        # A file, because flwr cuts `key="value"` at a quote inside. JSON's scalars, so written, are TOML's.
+        config = os.path.join(self.module.tmpdir, "run.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            for key, value in self.module.params["config"].items():
+                file.write(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
+        run_id = str(self.call("run", app, "fleet", "--run-config", config)["run-id"])
         folder = f"{self.home}/runs/{run_id}"
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(f"{folder}/followed", "w", encoding="utf-8"):
