@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-
 from fleet import app
 from fleet.settings import SettingError
+
 from tests.unit.driving import APP, ROOT, write_app
 
 HOOKS = '[tool.flowerbed]\nsettings = "hooks.settings"\n'
@@ -58,7 +58,7 @@ def test_refuses_what_flower_would_not_take(tmp_path: Path, project: str, why: s
 
 
 def test_refuses_a_folder_without_an_app(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="has no pyproject.toml"):
+    with pytest.raises(SettingError, match=r"has no pyproject\.toml"):
         app.load(tmp_path / "nowhere", "extra var")
 
 

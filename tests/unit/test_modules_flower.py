@@ -1,0 +1,269 @@
+"""The modules supernode_registration and flwr_run, with a stand-in for the command `flwr`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flwr.common.config import parse_config_args
+
+from tests.unit.driving import APP, run_module
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import StandIn
+
+LIMIT = 20.0  # seconds for what takes one
+
+
+def register(standin: StandIn, nodes: dict[str, str], *, check: bool = False) -> dict[str, Any]:
+    given = {
+        "nodes": nodes,
+        "flwr": str(standin.flwr),
+        "flwr_home": str(standin.flwr_home),
+        "record": str(standin.home / "nodes.json"),
+    }
+    return run_module("supernode_registration", given, check=check)
+
+
+def registered(standin: StandIn) -> dict[str, str]:
+    """Name to key of the nodes that count."""
+    nodes = standin.state["nodes"].values()
+    return {node["name"]: node["key"] for node in nodes if node["status"] != "unregistered"}
+
+
+def test_registers_each_key_once(standin: StandIn) -> None:
+    keys = {"a": "key-a", "b": "key-b\n"}
+    dry = register(standin, keys, check=True)
+    assert (dry["changed"], dry["registered"]) == (True, ["a", "b"])
+    assert standin.calls() == ["supernode list"]
+    assert not (standin.home / "nodes.json").exists()
+    wet = register(standin, keys)
+    assert {name: wet[name] for name in ("changed", "registered", "unregistered")} == {
+        "changed": True,
+        "registered": ["a", "b"],
+        "unregistered": [],
+    }
+    assert registered(standin) == {"a": "key-a", "b": "key-b"}
+    standin.calls()
+    assert not register(standin, keys)["changed"]
+    assert standin.calls() == ["supernode list"]
+
+
+def test_the_record_pairs_device_key_and_node(standin: StandIn) -> None:
+    register(standin, {"a": "key-a"})
+    assert json.loads((standin.home / "nodes.json").read_text()) == {"a": {"key": "key-a", "node_id": "101"}}
+
+
+def test_a_device_that_is_added_leaves_the_others(standin: StandIn) -> None:
+    register(standin, {"a": "key-a"})
+    result = register(standin, {"a": "key-a", "b": "key-b"})
+    assert (result["registered"], result["unregistered"]) == (["b"], [])
+    assert result["diff"] == {"before": "a\n", "after": "a\nb\n"}
+
+
+def test_takes_back_the_key_of_a_device_that_was_flashed_anew(standin: StandIn) -> None:
+    register(standin, {"a": "key-a", "b": "key-b"})
+    dry = register(standin, {"a": "new-a", "b": "key-b"}, check=True)
+    assert (dry["registered"], dry["unregistered"]) == (["a"], ["a"])
+    assert registered(standin) == {"a": "key-a", "b": "key-b"}
+    wet = register(standin, {"a": "new-a", "b": "key-b"})
+    assert (wet["registered"], wet["unregistered"]) == (["a"], ["a"])
+    assert registered(standin) == {"a": "new-a", "b": "key-b"}
+    assert not register(standin, {"a": "new-a", "b": "key-b"})["changed"]
+
+
+def test_a_device_that_is_not_asked_for_stays_registered(standin: StandIn) -> None:
+    register(standin, {"a": "key-a", "b": "key-b"})
+    assert not register(standin, {"b": "key-b"})["changed"]
+    assert registered(standin) == {"a": "key-a", "b": "key-b"}
+
+
+def test_registers_again_after_the_superlink_lost_its_database(standin: StandIn) -> None:
+    register(standin, {"a": "key-a"})
+    standin.put({})
+    assert register(standin, {"a": "key-a"})["registered"] == ["a"]
+    assert registered(standin) == {"a": "key-a"}
+
+
+def test_a_failure_of_flower_fails_the_task_though_its_exit_status_is_0(standin: StandIn) -> None:
+    standin.put({"nodes": {"9": {"key": "key-a", "status": "online", "name": "x"}}})
+    result = register(standin, {"a": "key-a"})
+    assert result["msg"] == "flwr supernode register failed: Public key already in use"
+
+
+def test_what_was_registered_before_a_failure_is_remembered(standin: StandIn) -> None:
+    standin.put({"nodes": {"9": {"key": "key-b", "status": "online", "name": "x"}}})
+    assert register(standin, {"a": "key-a", "b": "key-b"})["failed"]
+    assert list(json.loads((standin.home / "nodes.json").read_text())) == ["a"]
+
+
+def test_a_superlink_that_does_not_answer(standin: StandIn) -> None:
+    standin.take_down()
+    expected = "flwr supernode list failed: Connection to the SuperLink is unavailable."
+    assert register(standin, {"a": "key-a"})["msg"] == expected
+
+
+def test_check_mode_before_the_server_is_set_up(standin: StandIn) -> None:
+    (standin.flwr_home / "config.toml").unlink()
+    shutil.rmtree(standin.venv)
+    assert register(standin, {"a": "key-a"}, check=True)["registered"] == ["a"]
+    assert register(standin, {"a": "key-a"})["failed"]
+
+
+def run(standin: StandIn, state: str, *, check: bool = False, **more: Any) -> dict[str, Any]:
+    given = {"state": state, "venv": str(standin.venv), "home": str(standin.home), **more}
+    return run_module("flwr_run", given, check=check)
+
+
+@pytest.fixture
+def fab(standin: StandIn) -> str:
+    path = standin.home / "apps" / "me.mine.1-0-0.0a1b2c3d.fab"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("pyproject.toml", APP)
+    return str(path)
+
+
+def submit(standin: StandIn, fab: str, **more: Any) -> tuple[str, Path]:
+    """Submit a run and return its id and folder."""
+    result = run(standin, "submitted", fab=fab, **more)
+    assert result["changed"]
+    return result["run_id"], standin.home / "runs" / result["run_id"]
+
+
+def end(standin: StandIn, run_id: str, folder: Path, status: str) -> dict[str, Any]:
+    """Have a run end, and return what its follower noted."""
+    state = standin.state
+    state["runs"][run_id]["status"] = status
+    standin.put(state)
+    limit = time.monotonic() + LIMIT
+    while not (folder / "status.json").exists():
+        assert time.monotonic() < limit, "the follower noted no end"
+        time.sleep(0.05)
+    content: dict[str, Any] = json.loads((folder / "status.json").read_text())
+    return content
+
+
+def test_submits_a_run_and_notes_its_log_and_end(standin: StandIn, fab: str) -> None:
+    run_id, folder = submit(standin, fab)
+    assert run_id == "101"
+    assert standin.state["runs"][run_id]["app"] == fab.removesuffix(".fab")
+    noted = end(standin, run_id, folder, "finished:completed")
+    assert noted["runs"][0]["status"] == "finished:completed"
+    assert (folder / "serverapp.log").read_text() == "INFO: the ServerApp's log\n"
+    assert not (folder / "status.new").exists()
+
+
+def test_the_follower_goes_on_while_the_superlink_is_away(standin: StandIn, fab: str) -> None:
+    run_id, folder = submit(standin, fab)
+    standin.take_down()
+    limit = time.monotonic() + LIMIT
+    standin.calls()
+    while "ls" not in standin.calls():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    assert not (folder / "status.json").exists()
+    (standin.flwr_home / "down").unlink()
+    assert end(standin, run_id, folder, "finished:failed")["runs"][0]["status"] == "finished:failed"
+
+
+def test_check_mode_submits_nothing(standin: StandIn, fab: str) -> None:
+    assert run(standin, "submitted", fab=fab, check=True)["changed"]
+    assert standin.calls() == []
+    assert os.listdir(standin.home / "apps") == [os.path.basename(fab)]
+
+
+def test_submitting_needs_an_app(standin: StandIn) -> None:
+    assert "fab" in run(standin, "submitted")["msg"]
+
+
+CONFIG = {
+    "rounds": 3,
+    "lr": 1e-05,
+    "shuffle": True,
+    "empty": "",
+    "strategy-config": "mu=0.1 beta='x'",
+    "folder": "/a b/ä #1",
+    "smile": "\U0001f600",
+    "quotes": """say "it's" \\ done""",
+    "lines": "one\ntwo\ttab",
+    "train.epochs": 2,
+}
+
+
+@pytest.mark.parametrize("name", CONFIG)
+def test_flower_reads_the_run_configuration_as_it_was_meant(standin: StandIn, fab: str, name: str) -> None:
+    run_id, folder = submit(standin, fab, config={name: CONFIG[name], "last": 1})
+    (standin.home / "given.toml").write_text(standin.state["runs"][run_id]["config"], encoding="utf-8")
+    end(standin, run_id, folder, "finished:completed")
+    assert parse_config_args([str(standin.home / "given.toml")]) == {name: CONFIG[name], "last": 1}
+
+
+def test_the_same_app_is_unpacked_once(standin: StandIn, fab: str) -> None:
+    for _ in range(2):
+        end(standin, *submit(standin, fab), "finished:completed")
+    name = os.path.basename(fab)
+    assert sorted(os.listdir(standin.home / "apps")) == [name.removesuffix(".fab"), name]
+
+
+def test_a_run_that_flower_refuses(standin: StandIn, fab: str) -> None:
+    standin.take_down()
+    result = run(standin, "submitted", fab=fab)
+    assert result["user_errors"] == ["flwr: Connection to the SuperLink is unavailable."]
+    assert not (standin.home / "runs").exists()
+
+
+RUNS = {
+    "runs": {
+        "1": {"status": "finished:completed"},
+        "2": {"status": "running"},
+        "3": {"status": "pending"},
+    }
+}
+
+
+def test_stops_what_is_active_and_nothing_the_second_time(standin: StandIn) -> None:
+    standin.put(RUNS)
+    assert run(standin, "stopped", check=True) | {"changed": True, "stopped": ["2", "3"]} == run(
+        standin, "stopped", check=True
+    )
+    assert standin.state["runs"] == RUNS["runs"]
+    assert run(standin, "stopped")["stopped"] == ["2", "3"]
+    assert [one["status"] for one in standin.state["runs"].values()][1:] == ["finished:stopped"] * 2
+    second = run(standin, "stopped")
+    assert (second["changed"], second["stopped"]) == (False, [])
+
+
+def followed(standin: StandIn, run_id: str, ago: float) -> None:
+    path = standin.home / "runs" / run_id / "followed"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (time.time() - ago,) * 2)
+
+
+def test_leaves_a_run_that_a_playbook_follows(standin: StandIn) -> None:
+    standin.put(RUNS)
+    followed(standin, "2", ago=3600)
+    followed(standin, "3", ago=1)
+    result = run(standin, "stopped", abandoned_after=30)
+    assert result["failed"]
+    assert result["user_errors"] == [result["msg"]]
+    assert result["msg"].startswith("run 3 is followed by another playbook")
+    assert standin.state["runs"] == RUNS["runs"]
+
+
+def test_stops_runs_that_nobody_follows_any_more(standin: StandIn) -> None:
+    standin.put(RUNS)
+    followed(standin, "2", ago=31)  # run 3 never was followed
+    assert run(standin, "stopped", abandoned_after=30)["stopped"] == ["2", "3"]
+
+
+def test_without_flwr_the_task_fails(standin: StandIn) -> None:
+    shutil.rmtree(standin.venv)
+    assert run(standin, "stopped")["failed"]
