@@ -49,9 +49,12 @@ class Setting:
         if self.type == "str":
             return f"text that matches {self.pattern}" if self.pattern else "text"
         noun = "a whole number" if self.type == "int" else "a number"
-        low = None if self.min is None else f"{'above' if self.exclusive_min else 'from'} {self.min:g}"
-        high = None if self.max is None else f"up to {self.max:g}"
+        low = None if self.min is None else f"{'above' if self.exclusive_min else 'from'} {self._bound(self.min)}"
+        high = None if self.max is None else f"up to {self._bound(self.max)}"
         return " ".join(part for part in (noun, low, high) if part)
+
+    def _bound(self, number: float) -> str:
+        return str(int(number)) if number == int(number) else str(number)
 
     def check(self, given: object, origin: str) -> Value:
         """Return `given` as this setting's type.

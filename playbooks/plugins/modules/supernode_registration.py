@@ -101,7 +101,8 @@ def main() -> None:
     )
     nodes, path = module.params["nodes"], module.params["record"]
     before = read_record(path)
-    if module.check_mode and not os.path.exists(module.params["flwr"]):
+    # In check mode the first provisioning has not made the connection yet.
+    if module.check_mode and not os.path.exists(f"{module.params['flwr_home']}/config.toml"):
         module.exit_json(changed=True, registered=sorted(nodes), unregistered=[])
     registry = Registry(module)
     known = registry.node_ids()

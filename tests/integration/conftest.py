@@ -1,0 +1,134 @@
+"""A fleet of its own for the integration tests: on this machine, with its own folder, ports and keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass
+class LocalFleet:
+    """An inventory of a server and devices on this machine, and the playbooks run on it as a user runs them."""
+
+    folder: Path
+    devices: int
+    host_vars: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ports = free_ports(self.devices + 1)
+        self.write_inventory()
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventory" / "hosts.yml"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def write_inventory(self) -> None:
+        names = [f"device{number}" for number in range(1, self.devices + 1)]
+        local = {"ansible_connection": "local"}
+        hosts = {
+            name: {**local, "supernode_port": port, **self.host_vars.get(name, {})}
+            for name, port in zip(names, self.ports[1:], strict=True)
+        }
+        groups = {
+            "server": {"hosts": {"hub": {**local, "superlink_port": self.ports[0]}}},
+            "devices": {"hosts": hosts},
+        }
+        self.inventory.parent.mkdir(parents=True, exist_ok=True)
+        self.inventory.write_text(yaml.safe_dump({"all": {"children": groups}}))
+
+    def command(self, playbook: str, *settings: str, options: tuple[str, ...] = ()) -> list[str]:
+        own = [f"fleet_state={self.folder}/state", f"results_folder={self.results}"]
+        extra = [word for setting in (*own, *settings) for word in ("-e", setting)]
+        ansible = str(Path(sys.executable).parent / "ansible-playbook")
+        return [ansible, "-i", str(self.inventory), f"playbooks/{playbook}.yml", *extra, *options]
+
+    def play(
+        self, playbook: str, *settings: str, options: tuple[str, ...] = (), timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(playbook, *settings, options=options),
+            cwd=PROJECT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process whose command line names this fleet's folder."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(self.folder) in word for word in process.info["cmdline"] or []):
+                found.append(process)
+        return found
+
+    def end(self) -> None:
+        """Stop the services as a user does, then whatever is left of them."""
+        self.play("stop", "services=true")
+        state = self.folder / "state"
+        for pid_file in state.glob("*/supervisor/supervisord.pid"):
+            try:
+                parent = psutil.Process(int(pid_file.read_text()))
+                if str(state) in " ".join(parent.cmdline()):
+                    for process in (parent, *parent.children(recursive=True)):
+                        process.terminate()
+            except (psutil.NoSuchProcess, ValueError):
+                continue
+        psutil.wait_procs(self.processes(), timeout=20)
+
+
+ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+
+
+def changed_hosts(output: str) -> dict[str, int]:
+    """The `changed=` of each host in the recap."""
+    counts = {}
+    for line in output.splitlines():
+        if " changed=" in line and " unreachable=" in line:
+            counts[line.split()[0]] = int(line.split("changed=")[1].split()[0])
+    return counts
+
+
+def latest(fleet: LocalFleet) -> tuple[Path, dict[str, object]]:
+    """The folder and the record of the last run."""
+    folder = (fleet.results / "latest").resolve()
+    return folder, json.loads((folder / "run.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFleet]:
+    """A provisioned fleet of three devices."""
+    made = LocalFleet(tmp_path_factory.mktemp("fleet"), devices=3)
+    try:
+        done = made.play("provision")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+    finally:
+        made.end()

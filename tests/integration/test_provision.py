@@ -1,0 +1,49 @@
+"""provision.yml on devices of this machine."""
+
+from __future__ import annotations
+
+import stat
+
+from .conftest import LocalFleet, changed_hosts
+
+
+def test_a_second_time_changes_nothing(fleet: LocalFleet) -> None:
+    done = fleet.play("provision")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = changed_hosts(done.stdout)
+    assert set(counts) == {"localhost", "hub", "device1", "device2", "device3"}
+    assert set(counts.values()) == {0}, done.stdout
+
+
+def test_check_mode_on_a_fleet_that_is_up_changes_nothing(fleet: LocalFleet) -> None:
+    for playbook in ("provision", "run_fl"):
+        done = fleet.play(playbook, options=("--check", "--diff"))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not fleet.results.exists() or not any("--check" in path.name for path in fleet.results.iterdir())
+
+
+def test_check_mode_before_the_first_provisioning(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    fresh = LocalFleet(tmp_path, devices=2)
+    done = fresh.play("provision", options=("--check",))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not fresh.processes()
+    assert not (tmp_path / "state").exists()
+
+
+def test_private_keys_can_be_read_by_their_owner_alone(fleet: LocalFleet) -> None:
+    files = [path for path in (fleet.folder / "state").rglob("*") if path.is_file()]
+    keys = [path for path in files if b"PRIVATE KEY" in path.read_bytes()]
+    assert len(keys) == 5  # the CA's, the server's and one for each device
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+
+
+def test_every_device_is_registered_and_runs_with_tls_and_its_own_key(fleet: LocalFleet) -> None:
+    commands = [" ".join(process.cmdline()) for process in fleet.processes()]
+    supernodes = [command for command in commands if "flower-supernode" in command]
+    assert len(supernodes) == 3
+    assert len({command.split("--auth-supernode-private-key=")[1] for command in supernodes}) == 3
+    assert all("--root-certificates=" in command for command in supernodes)
+    superlink = next(command for command in commands if "bin/flower-superlink" in command)
+    assert "--enable-supernode-auth" in superlink
+    assert "--host=127.0.0.1" in superlink
+    assert not any("--insecure" in command for command in [*supernodes, superlink])
