@@ -82,7 +82,7 @@ def rounds_table(rounds: Sequence[Round]) -> Table:
 def status_line(info: Info, rounds: Sequence[Round]) -> str:
     """``finished: 3 of 3 rounds, accuracy 97.3 %, 41.0 s`` or ``failed: 1 of 3 rounds, …: what went wrong``."""
     parts = []
-    if rounds or info.total_rounds is not None:
+    if rounds or (info.total_rounds is not None and info.status != "finished"):
         done = rounds[-1].round if rounds else 0
         of = "" if info.total_rounds is None else f" of {info.total_rounds}"
         parts.append(f"{done}{of} {'round' if (info.total_rounds or done) == 1 else 'rounds'}")

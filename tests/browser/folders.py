@@ -84,6 +84,7 @@ def info(hosts: Sequence[str], rounds: int, **changes: Any) -> dict[str, Any]:
             }
             for cid, host in enumerate(hosts)
         ],
+        "model": {"name": "net", "parameters": 62_006},
         "resumed_from": None,
         **changes,
     }

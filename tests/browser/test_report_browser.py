@@ -167,7 +167,7 @@ def test_tables_hold_what_the_csv_files_hold(show: Open, tmp_path: Path) -> None
         assert row[4] == f"{int(own[-1]['examples']):,}"
         assert row[5] == f"{float(own[-1]['train_loss']):.3f}"
         assert row[6] == f"{100 * float(own[-1]['eval_accuracy']):.1f} %"
-        assert row[7] == f"{max(float(reply['peak_memory_mb']) for reply in own):.3g} MB"
+        assert row[7] == f"{max(float(reply['peak_memory_mb']) for reply in own):,.0f} MB"
     assert [row[0] for row in cells(chrome, "machines")] == ["server", *HOSTS]
     outcome = chrome.execute_script("return document.querySelector('.outcome strong').innerText")
     assert outcome.replace("\u00a0", " ") == f"{100 * float(rounds[-1]['accuracy']):.1f} %"

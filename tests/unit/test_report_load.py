@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def test_a_whole_folder(tmp_path: Path) -> None:
 def test_run_json_alone_is_enough(tmp_path: Path) -> None:
     folders.write_run(tmp_path, {"run_id": "7", "status": "failed", "dataset": None, "server": None})
     run = load_run(tmp_path)
-    assert (run.rounds, run.replies, run.timings, run.model) == ((), (), (), None)
+    assert (run.rounds, run.replies, run.timings, run.info.model) == ((), (), (), None)
 
 
 def test_empty_and_nan_cells(tmp_path: Path) -> None:
@@ -135,14 +134,6 @@ def test_missing_folder_and_missing_run_json(tmp_path: Path) -> None:
         load_run(tmp_path / "none")
     with pytest.raises(ResultsError, match=r"run\.json: No such file"):
         load_run(tmp_path)
-
-
-def test_the_model_of_app_json(tmp_path: Path) -> None:
-    run_json(tmp_path)
-    (tmp_path / "app.json").write_text(json.dumps({"model": {"name": "net", "parameters": 62006}}))
-    model = load_run(tmp_path).model
-    assert model is not None
-    assert (model.name, model.parameters) == ("net", 62006)
 
 
 def test_a_device_that_failed_is_found(tmp_path: Path) -> None:

@@ -71,7 +71,16 @@ def test_all_sections_of_a_whole_run(tmp_path: Path) -> None:
     wanted |= {"figure-accuracy", "figure-loss", "figure-time", "figure-labels"}
     assert wanted <= set(page.ids)
     assert "error" not in page.ids
-    for words in ("finished", "1 min 25 s", "2.99 MB", "mlxtend 0.25.0", "9c1b7d5e", "FedAvg", "flwr 1.41.0"):
+    for words in (
+        "finished",
+        "1 min 25 s",
+        "2.99 MB",
+        "62,006 parameters",
+        "mlxtend 0.25.0",
+        "9c1b7d5e",
+        "FedAvg",
+        "flwr 1.41.0",
+    ):
         assert words in page.words.replace("\u00a0", " ")
 
 
@@ -107,11 +116,12 @@ def test_an_app_of_the_users_own(tmp_path: Path) -> None:
     changes = {
         "dataset": None,
         "app": {"name": "mine"},
-        "settings": {"num-server-rounds": 3, "note": "", "x": True},
+        "settings": {"rounds": 3, "num-server-rounds": 3, "note": "", "x": True},
     }
     folders.write_run(tmp_path, folders.info(HOSTS, 3, **changes))
     page = page_of(tmp_path)
     assert "This app left no rounds" in page.words
+    assert "of 3" not in page.words, "rounds that are not the app's"
     assert "num-server-rounds" in page.words
     assert "true" in page.words
     assert {"machines", "settings", "versions"} <= set(page.ids)

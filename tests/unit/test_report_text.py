@@ -54,6 +54,7 @@ def test_the_others() -> None:
     assert text.percent(0.9731) == "97.3\u00a0%"
     assert text.percent(None) == "-"
     assert text.count(4000) == "4,000"
+    assert (text.megabytes(7883.2), text.megabytes(None)) == ("7,883\u00a0MB", "-")
     assert text.moment(datetime(2026, 11, 2, 3, 20, tzinfo=UTC)) == "2 Nov 2026, 03:20 UTC"
     assert text.plural(1, "device") == "1 device"
     assert text.plural(4000, "device") == "4,000 devices"

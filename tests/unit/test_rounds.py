@@ -91,7 +91,7 @@ def test_a_run_that_failed_in_round_0(
 def test_a_foreign_app_that_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders.write_run(tmp_path, {"run_id": "7", "status": "finished"})
+    folders.write_run(tmp_path, {"run_id": "7", "status": "finished", "settings": {"rounds": 3}})
     assert run(monkeypatch, tmp_path) == 0
     assert "\nfinished\n" in capsys.readouterr().out
 

@@ -1,6 +1,6 @@
 """Reading and checking a run's folder.
 
-What an app need not write (``rounds.csv``, ``devices.csv``, ``timings.csv``, ``app.json``) may be missing, and so
+What an app need not write (``rounds.csv``, ``devices.csv``, ``timings.csv``) may be missing, and so
 may optional columns, keys and cells; what is there has to be sound.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from .records import AppInfo, Info, Record, Reply, Round, Run, Timing
+from .records import Info, Record, Reply, Round, Run, Timing
 
 R = TypeVar("R", bound=Record)
 
@@ -29,11 +29,9 @@ def load_run(folder: Path) -> Run:
         ResultsError: the folder or its ``run.json`` is missing, or one of its files is damaged.
     """
     info = load_info(folder)
-    app = folder / "app.json"
     return Run.model_construct(  # its parts are checked already
         folder=folder,
         info=info,
-        model=_json(app, AppInfo).model if app.exists() else None,
         rounds=load_rounds(folder),
         replies=tuple(sorted(_table(folder / "devices.csv", Reply), key=lambda row: (row.round, row.cid))),
         timings=tuple(sorted(_table(folder / "timings.csv", Timing), key=lambda row: (row.round, row.cid))),

@@ -60,6 +60,7 @@ def render(run: Run) -> str:
         "percent": text.percent,
         "seconds": text.seconds,
         "size": text.size,
+        "megabytes": text.megabytes,
         "moment": text.moment,
         "value": _value,
     }

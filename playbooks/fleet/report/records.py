@@ -1,9 +1,8 @@
 """What a run leaves in its folder, as plain records.
 
 The fields of :class:`Round`, :class:`Reply` and :class:`Timing` are the columns of ``rounds.csv``, ``devices.csv``
-and ``timings.csv``; those of the others are keys of ``run.json`` and ``app.json``. ``None`` stands for a value that
-is not there. Losses are as the app computed them, accuracies are in 0..1, times in seconds, memory in MB, data in
-bytes.
+and ``timings.csv``; those of the others are keys of ``run.json``. ``None`` stands for a value that is not there.
+Losses are as the app computed them, accuracies are in 0..1, times in seconds, memory in MB, data in bytes.
 """
 
 from __future__ import annotations
@@ -99,16 +98,10 @@ class App(Record):
 
 
 class Model(Record):
-    """The model, where the app names it in ``app.json``."""
+    """The model, where the app names it."""
 
     name: Text
     parameters: Count | None = None
-
-
-class AppInfo(Record):
-    """``app.json``: what the app says of itself."""
-
-    model: Model | None = None
 
 
 class Round(Record):
@@ -164,6 +157,7 @@ class Info(Record):
     server: Server | None = None
     dataset: Dataset | None = None
     devices: tuple[Device, ...] = ()
+    model: Model | None = None
     resumed_from: Text | None = None
 
     @model_validator(mode="after")
@@ -185,7 +179,6 @@ class Run(Record):
 
     folder: Path
     info: Info
-    model: Model | None
     rounds: tuple[Round, ...]
     replies: tuple[Reply, ...]
     timings: tuple[Timing, ...]

@@ -50,6 +50,11 @@ def size(value: float | None) -> str:
     return f"{value:.3g}\u00a0TB"
 
 
+def megabytes(value: float | None) -> str:
+    """``7,883 MB`` for 7883.2, as the columns in MB hold it; ``-`` for None."""
+    return MISSING if value is None else f"{value:,.0f}\u00a0MB"
+
+
 def moment(value: datetime | None) -> str:
     """``22 Nov 2026, 03:20 UTC``; ``-`` for None."""
     return MISSING if value is None else f"{value.day} {value:%b %Y, %H:%M} UTC"
