@@ -1,7 +1,7 @@
 """A stand-in for the command `flwr` 1.41, for tests of the modules that call it.
 
-It keeps nodes and runs in $FLWR_HOME/state.json and notes each call in $FLWR_HOME/calls. Like the real one it fails with
-exit status 0 and says so in its JSON; one that cannot read its arguments ends with exit status 2 and no JSON.
+It keeps nodes and runs in $FLWR_HOME/state.json and notes each call in $FLWR_HOME/calls. Like the real one it fails
+with exit status 0 and says so in its JSON; one that cannot read its arguments ends with exit status 2 and no JSON.
 """
 
 from __future__ import annotations
