@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 from fleet import app, cids, resume
 from fleet.inventory import Fleet, known_variables, read_group_vars
@@ -146,7 +147,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         given: dict[str, tuple[object, str]] = {}
         for source in variables.get("ansible_inventory_sources") or []:
             for path, content in read_group_vars(Path(source)):
-                given.update({name: (value, path) for name, value in content.items()})
+                # The user's own file: its values may be templates, as everywhere in Ansible.
+                given.update({name: (_trusted(value), path) for name, value in content.items()})
         for name, value in load_extra_vars(self._loader).items():
             given[name] = (value, "extra var")
         return {name: (self._templar.template(value), origin) for name, (value, origin) in given.items()}
@@ -167,6 +169,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # group_vars/all.yml may hold settings of the app that ships while another one runs
             and (name in extra or name not in shipped)
         ]
+
+
+def _trusted(value: object) -> object:
+    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def _app_config(text: str, flower_app: app.App, config: dict[str, Value]) -> list[str]:
