@@ -1,0 +1,187 @@
+"""The action check_settings, as the playbooks call it: every mistake in one line, and cids that stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.driving import ROOT, errors, run_play, write_app
+
+INVENTORY = """
+all:
+  vars: {ansible_connection: local}
+  children:
+    server: {hosts: {hub: {}}}
+    devices: {hosts: {DEVICES}}
+"""
+
+
+def inventory(**devices: dict[str, Any]) -> str:
+    return INVENTORY.replace("{DEVICES}", json.dumps(devices or {"a": {}, "b": {}}))
+
+
+class Check:
+    """Calls check_settings with an inventory and a state of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.state, self.result = folder, folder / "state", folder / "result.json"
+        self.tasks: list[dict[str, Any]] = [
+            {
+                "name": "Check",
+                "check_settings": {"project": str(ROOT), "state": str(self.state)},
+                "register": "found",
+            },
+            {
+                "name": "Keep",
+                "copy": {"content": "{{ found | to_json }}", "dest": str(self.result), "mode": "0600"},
+                "check_mode": False,
+                "when": "found is success",
+            },
+        ]
+
+    def __call__(self, *arguments: str, hosts: str = "") -> dict[str, Any]:
+        """Return what it found; the settings are all right."""
+        done = run_play(self.folder, self.tasks, *arguments, inventory=hosts or inventory())
+        assert errors(done) == []
+        assert done.returncode == 0, done.stdout + done.stderr
+        content: dict[str, Any] = json.loads(self.result.read_text())
+        return content
+
+    def refused(self, *arguments: str, hosts: str = "") -> list[str]:
+        """Return the lines that the user sees; the settings are not all right."""
+        done = run_play(self.folder, self.tasks, *arguments, inventory=hosts or inventory())
+        assert done.returncode != 0
+        assert not self.result.exists()
+        assert not self.state.exists()
+        return errors(done)
+
+    def group_vars(self, content: str) -> Path:
+        path = self.folder / "group_vars" / "all.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        return path
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    return Check(tmp_path)
+
+
+def test_returns_what_the_playbooks_need(check: Check) -> None:
+    found = check("-e", "rounds=3", "-e", "model=net")
+    assert found["settings"]["rounds"] == 3  # a number, though -e gave a text
+    assert found["run_config"]["batch-size"] == found["settings"]["batch_size"]
+    assert (found["cids"], found["server"], found["app"]["name"]) == ({"a": 0, "b": 1}, "hub", "fl-app")
+    assert found["changed"]
+    assert not check("-e", "rounds=3")["changed"]
+
+
+def test_extra_vars_win_over_group_vars_and_both_are_templates(check: Check) -> None:
+    check.group_vars("rounds: 5\nseed: '{{ 40 + 2 }}'\n")
+    settings = check("-e", "rounds=7")["settings"]
+    assert (settings["rounds"], settings["seed"]) == (7, 42)
+
+
+def test_a_mistake_is_one_line_and_nothing_is_written(check: Check) -> None:
+    given = {
+        "rounds": ("abc", "is not allowed; allowed: a whole number from 1"),
+        "epochs": ([1], "is not allowed; allowed: a whole number from 1"),
+        "model": ("nope", "is not allowed; allowed: "),
+        "min_devices": (3, "is not allowed; allowed: up to 2, the devices in the inventory"),
+    }
+    lines = check.refused("-e", json.dumps({name: value for name, (value, _) in given.items()}), "-e", "round=3")
+    assert len(lines) == len(given) + 1
+    for name, (value, why) in given.items():
+        assert any(line.startswith(f"{name}={value} (extra var) {why}") for line in lines), name
+    assert any(line.startswith("round (extra var) is no setting (did you mean rounds?); allowed: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ("app=/nowhere", "app=/nowhere (extra var) has no pyproject.toml; allowed: "),
+        ("resume=never", "resume=never (extra var)"),
+    ],
+)
+def test_what_the_other_checks_stand_on_is_checked_first(check: Check, given: str, start: str) -> None:
+    (line,) = check.refused("-e", given)
+    assert line.startswith(start)
+
+
+def test_every_mistake_is_told_at_once_with_where_it_came_from(check: Check) -> None:
+    path = check.group_vars("lr: -1\nmodell: net\n")
+    lines = check.refused("-e", "rounds=0", "-e", "alpha=nan", hosts=inventory(a={"cid": 1}, b={"cid": 1}))
+    assert sorted(line.split(" ")[0] for line in lines) == ["alpha=nan", "cid=1", "lr=-1", "modell", "rounds=0"]
+    assert f"({path})" in next(line for line in lines if line.startswith("lr=-1"))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "start"),
+    [
+        (inventory(a={"cid": "x"}), "cid=x (inventory, host a) is not allowed; allowed: a whole number from 0"),
+        (inventory(a={"cid": 2}, b={"cid": 2}), "cid=2 is held by a (inventory) and b (inventory);"),
+        (inventory(hub={}), "hub (inventory) is in group server and in group devices;"),
+        (inventory().replace("{hub: {}}", "{}"), "group server (inventory) has 0 hosts"),
+        (inventory(pi={"ansible_connection": "ssh"}), "superlink_address (inventory, host hub) is not set, and pi is"),
+    ],
+)
+def test_an_inventory_that_is_no_fleet(check: Check, hosts: str, start: str) -> None:
+    (line,) = check.refused(hosts=hosts)
+    assert line.startswith(start)
+
+
+def test_variables_of_roles_and_of_ansible_are_no_mistakes(check: Check) -> None:
+    check.group_vars("superlink_port: 9000\nansible_user: me\nfleet_state: /tmp/x\n")
+    check()
+
+
+def test_devices_keep_their_cids_when_lines_are_added_above(check: Check) -> None:
+    check()
+    assert check(hosts=inventory(new={}, a={}, b={}))["cids"] == {"new": 2, "a": 0, "b": 1}
+    assert json.loads((check.state / "cids.json").read_text()) == {"a": 0, "b": 1, "new": 2}
+
+
+def test_check_mode_remembers_nothing(check: Check) -> None:
+    assert check("--check")["changed"]
+    assert not check.state.exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"a": null}'])
+def test_a_state_that_cannot_be_read_is_named_and_kept(check: Check, content: str) -> None:
+    check.state.mkdir()
+    (check.state / "cids.json").write_text(content)
+    done = run_play(check.folder, check.tasks, inventory=inventory())
+    (line,) = errors(done)
+    assert line.startswith(f"{check.state}/cids.json cannot be read")
+    assert (check.state / "cids.json").read_text() == content
+
+
+def test_an_own_app_has_its_own_settings(check: Check) -> None:
+    app = write_app(check.folder / "app")
+    found = check("-e", f"app={app}", "-e", "num_server_rounds=5", "-e", "app_config='lr=0.5 label=\"x y\"'")
+    assert found["run_config"] == {"num-server-rounds": 5, "lr": 0.5, "shuffle": True, "label": "x y"}
+    assert found["app"]["dependencies"] == ["numpy"]
+
+
+def test_mistakes_in_the_settings_of_an_own_app(check: Check) -> None:
+    app = write_app(check.folder / "app")
+    lines = check.refused(
+        *("-e", f"app={app}", "-e", "rounds=3", "-e", "num_server_rounds=x", "-e", "app_config='momentum=1'")
+    )
+    starts = ("num_server_rounds=x (extra var)", "rounds (extra var) is no setting", "app_config: momentum (extra var)")
+    assert [start for start in starts if not any(line.startswith(start) for line in lines)] == []
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("text", ["lr", "lr=[1", "nowhere.toml"])
+def test_a_run_configuration_that_flower_cannot_read(check: Check, text: str) -> None:
+    (line,) = check.refused("-e", f"app={write_app(check.folder / 'app')}", "-e", json.dumps({"app_config": text}))
+    assert line.startswith(f"app_config={text} (extra var) cannot be read; allowed: key=value pairs")
+
+
+def test_group_vars_may_hold_settings_of_the_app_that_ships_while_another_runs(check: Check) -> None:
+    check.group_vars("rounds: 3\n")
+    check("-e", f"app={write_app(check.folder / 'app')}")
