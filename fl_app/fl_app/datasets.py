@@ -152,12 +152,18 @@ DATASETS = {
 
 
 def find(name: str, data_folder: str) -> Source:
-    """Return where the data set ``name`` is to be had; ``data_folder`` may be empty.
+    """Return where the data set ``name`` is to be had: in ``data_folder`` alone, or, without one, where it may be.
 
-    Raises `AppError`, naming all places that were looked at, where it is in no folder and on no hub.
+    Raises `AppError`, naming the places that were looked at, where it is in no folder and on no hub.
     """
     entry = DATASETS[name]
-    folders = ((Path(data_folder).expanduser(),) if data_folder else ()) + entry.places()
+    if data_folder:
+        if source := entry.find(Path(data_folder).expanduser()):
+            return source
+        raise AppError(
+            f"data_folder={data_folder} does not hold {name}: put its original files there, or leave data_folder out"
+        )
+    folders = entry.places()
     for folder in folders:
         if source := entry.find(folder):
             return source

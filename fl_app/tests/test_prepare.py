@@ -120,7 +120,7 @@ def test_the_hook_prints_one_json_object_and_is_quick_the_second_time(tmp_path: 
         ({"strategy": "FedTrimmedAvg", "strategy-config": "beta=0.7"}, "0,1", ["beta", "0.5"]),
         ({"strategy-config": "eta=0.1"}, "0,1", ["'eta=0.1'", "FedAvg", "none"]),
         ({"partitioner": "dirichlet"}, "0,600", ["partitioner=dirichlet", "601 parts of 4000 images"]),
-        ({"dataset": "cifar10", "data-folder": "/nowhere"}, "0,1", ["uoft-cs/cifar10", "data_folder"]),
+        ({"dataset": "cifar10", "data-folder": "/nowhere"}, "0,1", ["data_folder=/nowhere", "cifar10"]),
         ({"partitioner": "pathological", "classes-per-device": 11}, "0,1", ["classes_per_device=11"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from typing import Any
@@ -64,7 +65,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._task.check_mode:
             return {"changed": False, "online": devices, "missing": []}
         start = told = time.monotonic()
-        while True:
+        playbook = os.getppid()  # a worker outlives a playbook that is killed
+        while os.getppid() == playbook:
             reason, missing = "", devices
             try:
                 missing = self._missing(devices, arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shlex
 import time
 from typing import Any
@@ -47,7 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._task.check_mode:
             return {"changed": False, "status": "finished:completed", "details": ""}
         shown = log_shown = 0
-        while True:
+        playbook = os.getppid()  # a worker outlives a playbook that is killed, and would seem to follow for ever
+        while os.getppid() == playbook:
             rounds, log, status = self._read(arguments["folder"])
             for row in rounds[shown:]:
                 Display().display(format_round(row, arguments["rounds"]), color="green")
@@ -61,6 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 details = "" if run["status-details"] == "N/A" else run["status-details"]
                 return {"changed": True, "status": run["status"], "details": details}
             time.sleep(PAUSE)
+        return {"failed": True, "msg": "the playbook was ended; the run goes on"}
 
     def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any]]:
         """Read whole rows of rounds.csv, whole lines of the ServerApp's log, and the status at the end.

@@ -1,7 +1,11 @@
-"""Print what a host is and what its virtual environment holds, as JSON. Runs in that environment, in a moment."""
+"""Print what a host is and what its virtual environment holds, as JSON. Runs in that environment, in a moment.
+
+The argument is the file of the service that provisioning leaves.
+"""
 
 import json
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +31,7 @@ def board() -> str | None:
 print(
     json.dumps(
         {
+            "provisioned": Path(sys.argv[1]).exists(),
             "board": board(),
             "python": platform.python_version(),
             "flwr": version("flwr"),
