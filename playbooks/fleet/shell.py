@@ -95,8 +95,8 @@ class SshShell:
             channel.set_combine_stderr(True)
             with _Deadline(timeout and timeout + CONNECT_TIMEOUT, self.close) as deadline:
                 channel.exec_command(script)
-                for line in channel.makefile("r", encoding="utf-8", errors="replace"):
-                    on_line(line.rstrip("\r\n"))
+                for line in channel.makefile("rb"):
+                    on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
                 status = int(channel.recv_exit_status())
         except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
             raise HostError(_reason(error)) from None
