@@ -1,7 +1,10 @@
-"""`python -m tests.lab …`, from the repository's root."""
+"""`python tests/lab …`: the folder as a program, from any working directory."""
 
 import sys
+from pathlib import Path
 
-from .cli import main
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put the folder itself there
+
+from lab.cli import main  # noqa: E402
 
 sys.exit(main())

@@ -66,9 +66,9 @@ class Group:
         """Return the processes in the group and below it."""
         found: set[int] = set()
         for path in self.paths.values():
-            for file in path.rglob("cgroup.procs"):
+            for folder, _names, _files in os.walk(path):
                 with contextlib.suppress(OSError):  # a group may go while we look
-                    found.update(int(line) for line in file.read_text().split())
+                    found.update(int(line) for line in Path(folder, "cgroup.procs").read_text().split())
         return found
 
     def kill(self, timeout: float = 10) -> None:
@@ -102,13 +102,20 @@ class Group:
         file = "memory.current" if self.unified else "memory.usage_in_bytes"
         return int((self.paths["" if self.unified else "memory"] / file).read_text())
 
-    def remove(self) -> None:
+    def remove(self, timeout: float = 10) -> None:
         """Kill the host, and remove its group with those below it, and the lab's when it was the last."""
-        self.kill()
+        deadline = time.monotonic() + timeout
+        while any(path.exists() for path in self.paths.values()):
+            self.kill(timeout)
+            for path in self.paths.values():
+                for folder in [*_below(path), path]:
+                    with contextlib.suppress(OSError):  # a process came in between, or systemd was faster
+                        folder.rmdir()
+            if time.monotonic() > deadline:
+                raise LabError(f"the control group {self.name} does not go")
         for path in self.paths.values():
-            for folder in [*_below(path), path, path.parent]:
-                with contextlib.suppress(OSError):  # the lab has other hosts, or systemd was faster
-                    folder.rmdir()
+            with contextlib.suppress(OSError):  # the lab has other hosts
+                path.parent.rmdir()
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -39,7 +39,7 @@ FAULTS: dict[str, tuple[dict[str, Callable[[str], Any]], str]] = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m tests.lab`."""
+    """Return the parser of `python tests/lab`."""
     top = argparse.ArgumentParser(prog="lab", description="A fleet of virtual devices: tests/lab/README.md")
     top.add_argument("--name", default=names.DEFAULT_NAME, help="the lab's name (default: %(default)s)")
     top.add_argument("--state", type=Path, default=names.STATE, help="folder of labs (default: .lab here)")

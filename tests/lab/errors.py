@@ -6,6 +6,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+# Locks that a command keeps until it ends: where we are killed, nobody cleans up under what we had started.
+held: set[int] = set()
+
 
 class LabError(Exception):
     """What stopped the lab, in one line that a user can act on."""
@@ -29,7 +32,7 @@ def run(
         done = subprocess.run(
             words, input=stdin, env=None if env is None else dict(env), timeout=timeout,
             capture_output=True, text=True, errors="replace", check=False,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdin=subprocess.DEVNULL if stdin is None else None, pass_fds=tuple(held),
         )  # fmt: skip
     except FileNotFoundError:
         raise LabError(f"the command {words[0]} is not installed") from None

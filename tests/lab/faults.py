@@ -156,7 +156,7 @@ class Faults:
     def reflash(self, host: str, timeout: float = 60) -> None:
         """Give a host a fresh disk and new host keys, as a new SD card does; clients know the old keys still.
 
-        :meth:`tests.lab.lab.Lab.write_known_hosts` makes them known.
+        :meth:`lab.lab.Lab.write_known_hosts` makes them known.
         """
         target = self.lab.host(host)
         self.kill(host)

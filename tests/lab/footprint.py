@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .cgroups import MOUNT
 from .errors import run
+from .state import FOUND, MACHINE, Found, read_json
 
 SETTINGS = ("fs/inotify/max_user_instances", "net/ipv4/ip_forward", "vm/swappiness", "kernel/hostname")
 FOLDERS = ("/run", "/run/netns", "/run/systemd/nspawn", "/run/flowerbed-lab", "/run/lxcfs")
@@ -14,14 +15,16 @@ FOLDERS = ("/run", "/run/netns", "/run/systemd/nspawn", "/run/flowerbed-lab", "/
 
 def take() -> dict[str, list[str]]:
     """Return what there is now, by what it is: two of these are equal where nothing was left behind."""
+    found: Found = read_json(MACHINE / FOUND, {})
     return {
+        "labs": sorted({lab for entries in found.values() for entry in entries.values() for lab in entry["labs"]}),
         "processes": sorted(_processes()),
         "mounts": sorted(" ".join(line.split()[3:6]) for line in _lines("/proc/self/mountinfo")),
         "swaps": _lines("/proc/swaps"),
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "firewall": run(["nft", "list", "ruleset"]).stdout.splitlines(),
         "loops": run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]).stdout.split(),
-        "groups": sorted(folder for folder, _names, _files in os.walk(MOUNT)),
+        "groups": sorted(_groups()),
         "settings": [f"{name} {_lines(f'/proc/sys/{name}')}" for name in (*SETTINGS, *_forwarding())],
         "folders": [f"{folder}: {sorted(os.listdir(folder))}" for folder in FOLDERS if Path(folder).is_dir()],
         "users": _lines("/etc/passwd"),
@@ -51,6 +54,19 @@ def _processes() -> list[str]:
             continue
         if name in programs or b"systemd-nspawn" in words:
             found.append(f"{place.name} {name}")
+    return found
+
+
+def _groups() -> list[str]:
+    """Return the control groups, but for those beside the caller's own: they are others at work."""
+    own = [line.split(":", 2) for line in _lines("/proc/self/cgroup")]
+    mine = {MOUNT / name.removeprefix("name=") / path.lstrip("/") for _number, name, path in own}
+    beside = {group.parent for group in mine} - {MOUNT} - set(MOUNT.iterdir())
+    found = []
+    for folder, names, _files in os.walk(MOUNT):
+        if Path(folder) in beside:
+            names[:] = [name for name in names if Path(folder, name) in mine]
+        found.append(folder)
     return found
 
 

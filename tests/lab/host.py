@@ -107,15 +107,16 @@ class Host:
             os.chown(path, uid, gid)
         (root / f"home/{user}/.ssh").chmod(0o700)
 
-    def start(self, lxcfs: Path, folders: Sequence[Path]) -> int:
-        """Boot the host and return the process that keeps it, and starts it again when it reboots."""
+    def start(self, lxcfs: Path, folders: Sequence[Path]) -> None:
+        """Boot the host, by a process that starts it again when it reboots."""
+        space = network.NAMESPACES / self.machine
         nspawn = [
+            "nsenter", f"--net={space}",  # or /sys would show the machine's interfaces
             "systemd-nspawn", "--quiet", "--boot", f"--directory={self.disk.root}",
             f"--machine={self.machine}", f"--hostname={self.spec.name}", "--register=no", "--keep-unit",
             "--private-users=no", "--console=pipe", "--link-journal=no",
-            f"--network-namespace-path={network.NAMESPACES / self.names.namespace(self.spec.name)}",
-            "--resolv-conf=off", "--timezone=off", "--system-call-filter=@swap",
-            f"--bind={self.disk.swap}:{SWAP_FOLDER}",
+            f"--network-namespace-path={space}", "--resolv-conf=off", "--timezone=off",
+            "--system-call-filter=@swap", f"--bind={self.disk.swap}:{SWAP_FOLDER}",
             # What is bound below /proc is looked up inside: the folder has to be there first.
             f"--bind-ro={lxcfs}:{LXCFS}",
             *(f"--bind-ro={LXCFS}/proc/{name}:/proc/{name}" for name in LXCFS_FILES),
@@ -126,7 +127,7 @@ class Host:
         self.group.make(self.spec.memory, self.spec.cpus)
         argv = [*self.group.prefix(self.spec.memory, self.spec.cpus), *self._pin(), "/bin/sh", "-c", loop]
         with (self.disk.folder / "console.log").open("ab") as console:
-            return detached(argv, console)
+            detached(argv, console)
 
     def _pin(self) -> list[str]:
         """Return the words that show a host no more cores than its share, spread over the machine's."""
@@ -199,8 +200,6 @@ def greets(address: str) -> bool:
         return False
 
 
-def detached(argv: Sequence[str], output: IO[bytes]) -> int:
-    """Start a process that outlives this one and its terminal, and return its id."""
-    return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
-    ).pid
+def detached(argv: Sequence[str], output: IO[bytes]) -> None:
+    """Start a process that outlives this one and its terminal; its control group is the handle on it."""
+    subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/")

@@ -14,7 +14,7 @@ STATIC = REPOSITORY / "inventory" / "lab.yml"
 KEY = "id_ed25519"
 KNOWN_HOSTS = "known_hosts"
 HEAD = """\
-# The lab's default fleet (`make lab`), made by `python -m tests.lab inventory > inventory/lab.yml`.
+# The lab's default fleet (`make lab`), made by `python tests/lab inventory > inventory/lab.yml`.
 # Another fleet, name or subnet has its own in .lab/NAME/inventory.yml.
 """
 

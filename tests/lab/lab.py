@@ -10,13 +10,15 @@ from pathlib import Path
 
 from . import cgroups, fleet, inventory, names, network, packages, registries, rootfs
 from .cgroups import Group
-from .disk import mounted, unmount
+from .disk import mounted
 from .errors import LabError, run
-from .host import Host, detached
-from .state import SharedSettings, locked, read_json, write_json
-from .waiting import each, wait_for
+from .host import Host
+from .lxcfs import Lxcfs
+from .state import MACHINE, NETWORK_LOCK, SharedSettings, locked, read_json, write_json
+from .waiting import each
 
 PLAN = "plan.json"
+LXCFS = "_lxcfs"  # its control group; no host's name starts so
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 ENOUGH_INSTANCES = 4096  # a systemd in each host takes several of root's
 # Folders that ip, systemd-nspawn and lxcfs make on their first use.
@@ -52,7 +54,7 @@ class Lab:
             return Group(name, {controller: Path(path) for controller, path in groups[host].items()})
 
         self.hosts = {spec.name: Host(lab, index, spec, group(spec.name)) for index, spec in enumerate(hosts.hosts)}
-        self.lxcfs_group = group("_lxcfs")  # no host's name starts so
+        self.lxcfs = Lxcfs(lab.folder, group(LXCFS))
         self.settings = SharedSettings(lab.lab)
         self.folders: tuple[Path, ...] = ()
 
@@ -60,11 +62,6 @@ class Lab:
     def folder(self) -> Path:
         """The lab's own folder."""
         return self.names.folder
-
-    @property
-    def lxcfs(self) -> Path:
-        """Where the files of /proc are that show a host its own limits."""
-        return self.folder / "lxcfs"
 
     @property
     def inventory(self) -> Path:
@@ -107,32 +104,40 @@ class Lab:
         new = cls(names.parse(lab, chosen, state), hosts)
         if installed := packages.ensure():
             say(f"installed {' '.join(installed)}")
+        found = new._prepare(say)
         with locked(new.folder.with_name(f"{lab}.lock"), wait=False):
             if (new.folder / PLAN).exists():
                 raise LabError(f"the lab {lab!r} is up already, or was left by a crash: take it down first")
-            if problem := network.taken(new.names):
-                raise LabError(problem)
             try:
-                new._make(say)
+                with locked(MACHINE / NETWORK_LOCK, wait=True, remove=True):
+                    if problem := network.taken(new.names):
+                        raise LabError(problem)
+                    new._write_plan()
+                    network.up(new.names, found, new.settings)
+                new._boot(found)
             except BaseException:
-                say("taking down what was made")
-                new._remove()
+                if (new.folder / PLAN).exists():
+                    say("taking down what was made")
+                    new._remove()
+                else:
+                    new._forget()
                 raise
         return new
 
-    def _make(self, say: Say) -> None:
+    def _prepare(self, say: Say) -> registries.Registries:
+        """Get ready what leaves no trace but in the cache."""
         found = registries.find()
-        systems = sorted({(host.os, host.arch) for host in self.fleet.hosts})
-        for system in systems:
+        self.folders = found.folders
+        for system in sorted({(host.os, host.arch) for host in self.fleet.hosts}):
             if not rootfs.path(*system, found).is_dir():
                 say(f"building the root file system of {' '.join(system)} (once, about half a minute)")
             rootfs.ensure(*system, found)
-        self.folders = found.folders
-        self._write_plan()
+        return found
+
+    def _boot(self, found: registries.Registries) -> None:
         instances = max(int(INSTANCES.read_text()), ENOUGH_INSTANCES)
         self.settings.hold({INSTANCES: str(instances)}, MADE_BY_TOOLS)
-        network.up(self.names, found, self.settings)
-        self._start_lxcfs()
+        self.lxcfs.start()
         key = self.folder / inventory.KEY
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.names.lab}", "-f", key])
 
@@ -155,10 +160,10 @@ class Lab:
 
     def start(self, host: Host) -> None:
         """Switch a host on; it boots in the background."""
-        host.start(self.lxcfs, self.folders)
+        host.start(self.lxcfs.folder, self.folders)
 
     def _write_plan(self) -> None:
-        groups = {host.spec.name: host.group for host in self.hosts.values()} | {"_lxcfs": self.lxcfs_group}
+        groups = {host.spec.name: host.group for host in self.hosts.values()} | {LXCFS: self.lxcfs.group}
         paths: GroupPaths = {
             name: {key: str(path) for key, path in group.paths.items()} for name, group in groups.items()
         }
@@ -169,15 +174,6 @@ class Lab:
             "folders": [str(folder) for folder in self.folders],
         }
         write_json(self.folder / PLAN, plan)
-
-    def _start_lxcfs(self) -> None:
-        self.lxcfs.mkdir()
-        self.lxcfs_group.make(256, 1)
-        pid = f"--pidfile={self.folder}/lxcfs.pid"
-        argv = ["lxcfs", "--foreground", "--enable-cfs", pid, str(self.lxcfs)]
-        with (self.folder / "lxcfs.log").open("ab") as log:
-            detached([*self.lxcfs_group.prefix(256, 1), *argv], log)
-        wait_for(lambda: (self.lxcfs / "proc" / "meminfo").exists(), 10, f"lxcfs did not start ({log.name})")
 
     def write_known_hosts(self) -> None:
         """Write known_hosts anew from the hosts' present keys."""
@@ -199,13 +195,15 @@ class Lab:
 
     def _remove(self) -> None:
         each(self._remove_host, self.hosts.values())
-        self.lxcfs_group.remove()
-        unmount(self.lxcfs)
+        self.lxcfs.remove()
         network.down(self.names)
         self.settings.release()
         left = [path for path in self.folder.rglob("*") if path.is_dir() and mounted(path)]
         if left:  # never delete through a mount
             raise LabError(f"still mounted: {', '.join(map(str, left))}")
+        self._forget()
+
+    def _forget(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.with_name(f"{self.names.lab}.lock").unlink(missing_ok=True)
         if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):

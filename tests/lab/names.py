@@ -50,9 +50,10 @@ class Names:
         """The address of the fleet's host number `index`, from 0."""
         return str(self.subnet[FIRST_HOST + index])
 
-    def mac(self, index: int) -> str:
+    @staticmethod
+    def mac(address: str) -> str:
         """A fixed, locally administered MAC: neighbours find a host that was made again at once."""
-        return "02:fb:" + ":".join(f"{byte:02x}" for byte in self.subnet[FIRST_HOST + index].packed)
+        return "02:fb:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
 
     def interface(self, index: int) -> str:
         """The controller's end of a host's cable."""

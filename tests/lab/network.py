@@ -49,7 +49,9 @@ def free_subnet() -> ipaddress.IPv4Network:
 
 def up(names: Names, registries: Registries, settings: SharedSettings) -> None:
     """Make the bridge, and the way from it to the package registries and nowhere else."""
-    run(["ip", "link", "add", names.bridge, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
+    # Without an address of its own a bridge takes that of a port, another one each time a host comes or goes.
+    fixed = ["address", names.mac(names.gateway)]
+    run(["ip", "link", "add", names.bridge, *fixed, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
     run(["ip", "address", "add", f"{names.gateway}/24", "dev", names.bridge])
     run(["ip", "link", "set", names.bridge, "up"])
     settings.hold({Path(FORWARDING.format(name)): "1" for name in [names.bridge, *_uplinks()]})
@@ -67,7 +69,7 @@ def connect(names: Names, index: int, host: str) -> None:
     run(["ip", "netns", "add", space])
     run([
         "ip", "link", "add", outer, "type", "veth",
-        "peer", "name", CABLE, "address", names.mac(index), "netns", space,
+        "peer", "name", CABLE, "address", names.mac(names.address(index)), "netns", space,
     ])  # fmt: skip
     run(["ip", "link", "set", outer, "master", names.bridge, "up"])
     batch = [

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from .disk import unmount
-from .errors import LabError
+from .errors import LabError, held
 
 MACHINE = Path("/run/flowerbed-lab")
 FOUND = "found.json"
+NETWORK_LOCK = "network"  # held from the look for free names to their use
 Found = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -45,8 +46,10 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 @contextmanager
-def locked(path: Path, wait: bool) -> Iterator[None]:
-    """Hold an exclusive lock on a file, which may be removed while it is held.
+def locked(path: Path, wait: bool, remove: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which may be removed while it is held, or is in the end with `remove`.
+
+    Commands that are started in the meantime (:func:`lab.errors.run`) hold it too, each until it ends.
 
     Raises:
         LabError: another process holds it, and `wait` is false.
@@ -59,7 +62,13 @@ def locked(path: Path, wait: bool) -> Iterator[None]:
             except BlockingIOError:
                 raise LabError(f"another `lab` command holds {path}") from None
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                yield
+                held.add(file.fileno())
+                try:
+                    yield
+                finally:
+                    held.discard(file.fileno())
+                    if remove:
+                        path.unlink(missing_ok=True)
                 return
 
 
@@ -99,6 +108,8 @@ class SharedSettings:
         """Put back what no other lab holds."""
         if not self.folder.is_dir():
             return
+        with contextlib.suppress(LabError), locked(self.folder / NETWORK_LOCK, wait=False, remove=True):
+            pass
         with locked(self.folder / "lock", wait=True):
             found = self._read()
             for entries, put_back in ((found["values"], _put_back), (found["folders"], _remove_empty)):
