@@ -60,7 +60,10 @@ def refusal(fleet: LocalFleet, *settings: str, playbook: str = "run_fl") -> str:
         (["batch_size=5000"], "batch_size=5000"),
         (["insecure=maybe"], "ERROR: insecure=maybe (extra var) is not allowed; allowed: true, false"),
         (["resume=nowhere"], "ERROR: resume=nowhere (extra var): there is no folder"),
-        (["app=/nowhere"], "ERROR: app=/nowhere (extra var) has no pyproject.toml; allowed: a folder with a Flower app"),
+        (
+            ["app=/nowhere"],
+            "ERROR: app=/nowhere (extra var) has no pyproject.toml; allowed: a folder with a Flower app",
+        ),
         (["app_config=novalue"], "ERROR: app_config=novalue (extra var) cannot be read; allowed: key=value pairs"),
         (["app_config='nokey=1'"], "ERROR: app_config: nokey (extra var) is no setting"),
         (["dataset=mnist", "data_folder=/nowhere"], "/nowhere"),

@@ -68,10 +68,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check(self, project: Path, state: Path, variables: dict[str, Any]) -> dict[str, Any]:
         fleet = Fleet.from_task_vars(variables)
-        given = self._given(variables)
+        given = self._given(variables, known_variables(project))
         values, errors = check_all(FLEET, given)
         where, origin = values["app"], given.get("app", ("", "default"))[1]
-        flower_app = app.load((project / str(where)).resolve(), origin)
+        flower_app = app.load((project / Path(str(where)).expanduser()).resolve(), origin)
         app_settings = flower_app.settings
         earlier = self._earlier(project, values, given, flower_app)
         if earlier:  # goes on with that run's settings, but for those that are given anew
@@ -142,8 +142,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         return resume.find(str(values["resume"]), origin, project / str(values["results_folder"]))
 
-    def _given(self, variables: dict[str, Any]) -> dict[str, tuple[object, str]]:
-        """What the user gave, with where it came from; extra vars win."""
+    def _given(self, variables: dict[str, Any], of_roles: set[str]) -> dict[str, tuple[object, str]]:
+        """What the user gave as settings, with where it came from; extra vars win.
+
+        Variables of roles and Ansible's own are no settings: they mean something on their hosts alone.
+        """
         given: dict[str, tuple[object, str]] = {}
         for source in variables.get("ansible_inventory_sources") or []:
             for path, content in read_group_vars(Path(source)):
@@ -151,7 +154,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 given.update({name: (_trusted(value), path) for name, value in content.items()})
         for name, value in load_extra_vars(self._loader).items():
             given[name] = (value, "extra var")
-        return {name: (self._templar.template(value), origin) for name, (value, origin) in given.items()}
+        return {
+            name: (self._templar.template(value), origin)
+            for name, (value, origin) in given.items()
+            if name not in of_roles and not name.startswith("ansible_")
+        }
 
     def _unknown(
         self, project: Path, given: dict[str, tuple[object, str]], app_settings: tuple[Setting, ...]
@@ -159,13 +166,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """A line for each given name that is no setting and no variable of a role."""
         settings = {setting.name for setting in (*FLEET, *app_settings)}
         shipped = {setting.name for setting in app.load(project / "fl_app", "default").settings}
-        roles = known_variables(project)
         extra = {name for name, (_, origin) in given.items() if origin == "extra var"}
         return [
             unknown(name, origin, settings)
             for name, (_, origin) in given.items()
-            if name not in settings | roles
-            and not name.startswith("ansible_")
+            if name not in settings
             # group_vars/all.yml may hold settings of the app that ships while another one runs
             and (name in extra or name not in shipped)
         ]
