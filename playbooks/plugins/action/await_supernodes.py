@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from fleet import flower
+from fleet.terminal import warn
 
 DOCUMENTATION = """
 module: await_supernodes
@@ -87,7 +88,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
             return {"failed": True, "msg": line, "user_errors": [line]}
         if missing:
-            Display().warning(f"not online: {', '.join(missing)}; the run goes on without, and they may join later")
+            warn(f"not online: {', '.join(missing)}; the run goes on without, and they may join later")
         return {"changed": False, "online": found, "missing": missing}
 
     def _missing(self, devices: list[str], arguments: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from fleet.rounds import format_round
+from fleet.terminal import warn
 
 DOCUMENTATION = """
 module: follow_run
@@ -78,7 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             output = str(self._low_level_execute_command(command)["stdout"])
         except AnsibleConnectionFailure as error:
-            Display().warning(f"the server does not answer ({error}); the run goes on, trying again")
+            warn(f"the server does not answer ({error}); the run goes on, trying again")
             return [], [], {}
         if output.count(CUT) < 2:
             return [], [], {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from fleet.terminal import warn
 
 DOCUMENTATION = """
 module: tell
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "warning": {"type": "bool", "default": False},
             }
         )
-        show = Display().warning if arguments["warning"] else Display().display
+        show = warn if arguments["warning"] else Display().display
         for line in arguments["lines"]:
             show(line)
         return {"changed": False}
