@@ -42,12 +42,19 @@ def run_module(
 
 
 def run_play(
-    folder: Path, tasks: list[dict[str, Any]], *arguments: str, inventory: str = "", **play: Any
+    folder: Path, tasks: list[dict[str, Any]], *arguments: str, inventory: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a play with these tasks, the project's plugins and an inventory of its own, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = [{"name": "Test", "hosts": "localhost", "connection": "local", "gather_facts": False, **play}]
-    (folder / "play.yml").write_text(json.dumps([{**content[0], "tasks": tasks}]), encoding="utf-8")
+    play = {
+        "name": "Test",
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {"ansible_python_interpreter": sys.executable},
+        "tasks": tasks,
+    }
+    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     if inventory:
         (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
     return subprocess.run(

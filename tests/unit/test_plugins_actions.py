@@ -1,0 +1,167 @@
+"""The actions of the playbooks beside check_settings, each in a play."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.driving import errors, run_play
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import StandIn
+
+
+def act(folder: Path, name: str, arguments: dict[str, Any], *more: str) -> tuple[str, list[str], dict[str, Any]]:
+    """Return what an action showed, the errors among it, and its result."""
+    result = folder / "play" / "result.json"
+    keep = {"content": "{{ found | to_json }}", "dest": str(result), "mode": "0600"}
+    tasks: list[dict[str, Any]] = [
+        {"name": "Act", name: arguments, "register": "found"},
+        {"name": "Keep", "copy": keep, "check_mode": False},
+    ]
+    done = run_play(folder / "play", tasks, *more)
+    return done.stdout + done.stderr, errors(done), json.loads(result.read_text()) if result.exists() else {}
+
+
+def test_refuse_shows_its_lines_and_nothing_of_the_task(tmp_path: Path) -> None:
+    shown, lines, result = act(tmp_path, "refuse", {"lines": ["pi4 is not provisioned", "and more"]})
+    assert lines == ["pi4 is not provisioned", "and more"]
+    assert result == {}
+    assert "fatal:" not in shown
+
+
+def test_tell_shows_lines_and_warnings(tmp_path: Path) -> None:
+    shown, _, result = act(tmp_path, "tell", {"lines": ["report: here"]})
+    assert "\nreport: here\n" in shown
+    assert not result["changed"]
+    shown, _, _ = act(tmp_path, "tell", {"lines": ["pi4 cannot be reached"], "warning": True})
+    assert "[WARNING]: pi4 cannot be reached" in shown
+
+
+def test_brings_what_a_command_prints(tmp_path: Path) -> None:
+    dest = tmp_path / "out" / "log"
+    arguments = {"command": "printf 'a\\nb'", "dest": str(dest)}
+    assert act(tmp_path, "fetch_output", arguments, "--check")[2]["bytes"] == 0
+    assert not dest.exists()
+    assert act(tmp_path, "fetch_output", arguments)[2]["bytes"] == 3
+    assert dest.read_text() == "a\nb"
+    assert [path.name for path in dest.parent.iterdir()] == ["log"]
+
+
+def test_brings_and_unpacks_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "round-1.safetensors").write_bytes(bytes(range(256)) * 100)
+    command = f"tar -C {tmp_path / 'run'} -cf - ."
+    act(tmp_path, "fetch_output", {"command": command, "dest": str(tmp_path / "there"), "unpack": True})
+    assert (tmp_path / "there" / "model" / "round-1.safetensors").read_bytes() == bytes(range(256)) * 100
+
+
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        archive.add(tmp_path / "file", arcname="../../escaped")
+    dest = tmp_path / "deep" / "er" / "there"
+    _, _, result = act(
+        tmp_path, "fetch_output", {"command": f"cat {tmp_path / 'bad.tar'}", "dest": str(dest), "unpack": True}
+    )
+    assert result == {}
+    assert not (tmp_path / "deep" / "escaped").exists()
+
+
+def test_a_command_that_fails_brings_nothing(tmp_path: Path) -> None:
+    shown, _, result = act(
+        tmp_path, "fetch_output", {"command": "echo half; echo no >&2; false", "dest": str(tmp_path / "x")}
+    )
+    assert result == {}
+    assert "the command failed: no" in shown
+    assert not (tmp_path / "x").exists()
+
+
+ROUNDS = "round,loss,accuracy,train_loss,devices,failures,seconds,bytes_sent,bytes_received\n"
+STATUS = {"success": True, "runs": [{"status": "finished:completed", "status-details": "N/A"}]}
+
+
+def run_folder(folder: Path, **files: str) -> Path:
+    run = folder / "run"
+    run.mkdir()
+    for name, content in {"status.json": json.dumps(STATUS), **files}.items():
+        (run / name).write_text(content)
+    return run
+
+
+def test_follows_a_run_and_shows_whole_rounds_only(tmp_path: Path) -> None:
+    rows = f"{ROUNDS}1,0.412,0.873,0.5,4,0,6.1,1,1\n2,0.3,0.9,0.4,3,1,7,1,1\n3,0.2,0.9"
+    run = run_folder(tmp_path, **{"rounds.csv": rows})
+    shown, _, result = act(tmp_path, "follow_run", {"folder": str(run), "rounds": 3})
+    assert "round 1/3  loss 0.412  accuracy 0.873  devices 4/4  6.1 s\n" in shown
+    assert "round 2/3  loss 0.300  accuracy 0.900  devices 3/4" in shown
+    assert "round 3/3" not in shown
+    assert (result["status"], result["details"]) == ("finished:completed", "")
+    assert (run / "followed").exists()
+
+
+def test_shows_the_log_of_an_app_that_writes_no_rounds_to_its_last_line(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, **{"serverapp.log": "first line\nlast line\n"})
+    shown, _, _ = act(tmp_path, "follow_run", {"folder": str(run)})
+    assert "\nfirst line\nlast line\n" in shown
+
+
+def test_check_mode_follows_nothing(tmp_path: Path) -> None:
+    _, _, result = act(tmp_path, "follow_run", {"folder": str(tmp_path / "nowhere")}, "--check")
+    assert result["status"] == "finished:completed"
+
+
+def wait(standin: StandIn, tmp_path: Path, minimum: int, *more: str) -> tuple[str, list[str], dict[str, Any]]:
+    arguments = {
+        "devices": ["a", "b"],
+        "minimum": minimum,
+        "timeout": 1,
+        "venv": str(standin.venv),
+        "home": str(standin.home),
+    }
+    return act(tmp_path, "await_supernodes", arguments, *more)
+
+
+@pytest.fixture
+def half(standin: StandIn) -> StandIn:
+    """A fleet of two of which one is online."""
+    standin.put({"nodes": {"11": {"status": "online"}, "12": {"status": "offline"}}})
+    (standin.home / "nodes.json").write_text('{"a": {"node_id": "11"}, "b": {"node_id": "12"}}')
+    return standin
+
+
+def test_goes_on_at_once_when_all_are_online(half: StandIn, tmp_path: Path) -> None:
+    half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
+    _, _, result = wait(half, tmp_path, 2)
+    assert (result["online"], result["missing"]) == (["a", "b"], [])
+    assert half.calls() == ["supernode list"]
+
+
+def test_names_the_missing_and_goes_on_where_enough_are_there(half: StandIn, tmp_path: Path) -> None:
+    shown, _, result = wait(half, tmp_path, 1)
+    assert (result["online"], result["missing"]) == (["a"], ["b"])
+    assert "[WARNING]: not online: b" in shown
+
+
+def test_stops_where_too_few_are_online(half: StandIn, tmp_path: Path) -> None:
+    _, (line,), _ = wait(half, tmp_path, 2)
+    assert line.startswith("1 of 2 devices are online after ")
+    assert "min_devices=2" in line
+    assert "missing: b" in line
+
+
+def test_says_that_no_superlink_answers(half: StandIn, tmp_path: Path) -> None:
+    half.take_down()
+    _, (line,), _ = wait(half, tmp_path, 1)
+    assert "Connection to the SuperLink is unavailable." in line
+    assert "missing: a, b" in line
+
+
+def test_a_server_without_a_record_of_nodes_is_one_where_all_are_missing(half: StandIn, tmp_path: Path) -> None:
+    (half.home / "nodes.json").unlink()
+    _, (line,), _ = wait(half, tmp_path, 1)
+    assert "missing: a, b" in line
