@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from . import kind
 from .cgroups import MOUNT
 from .errors import run
 from .state import FOUND, MACHINE, Found, read_json
 
 SETTINGS = ("fs/inotify/max_user_instances", "net/ipv4/ip_forward", "vm/swappiness", "kernel/hostname")
+USERS = {kind.load(name).user for name in kind.names()}  # made in the hosts, never here
 FOLDERS = ("/run", "/run/netns", "/run/systemd/nspawn", "/run/flowerbed-lab", "/run/lxcfs")
 
 
@@ -27,7 +29,7 @@ def take() -> dict[str, list[str]]:
         "groups": sorted(_groups()),
         "settings": [f"{name} {_lines(f'/proc/sys/{name}')}" for name in (*SETTINGS, *_forwarding())],
         "folders": [f"{folder}: {sorted(os.listdir(folder))}" for folder in FOLDERS if Path(folder).is_dir()],
-        "users": _lines("/etc/passwd"),
+        "users": [line for line in _lines("/etc/passwd") if line.split(":")[0] in USERS],
     }
 
 

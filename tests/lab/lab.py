@@ -100,6 +100,9 @@ class Lab:
         """
         if os.geteuid() != 0:
             raise LabError("the lab needs root: it makes network namespaces and mounts (sudo make lab)")
+        for host in hosts.hosts:
+            if (host.arch, host.machine) != ("amd64", "container"):
+                raise LabError(f"host {host.name}: {host.arch} {host.machine} hosts cannot be booted yet")
         chosen = str(network.free_subnet()) if subnet == "auto" else subnet
         new = cls(names.parse(lab, chosen, state), hosts)
         if installed := packages.ensure():
