@@ -2,6 +2,7 @@
 # make test   set up, then every test (as root those that need it, too)
 # make lint   only the linters and the type checker
 # make stop   end the run and the services on this machine
+# make lab    (as root) boot virtual devices for inventory/lab.yml; make lab-down removes every trace of them
 # make clean  remove the virtual environment and the fleet of this machine (results/ stays)
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ STATE := .fleet
 # What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
 SOURCES := $(shell find inventory playbooks roles files -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
-.PHONY: run test lint stop clean venv
+.PHONY: run test lint stop clean venv lab lab-down
 .DELETE_ON_ERROR:
 
 run: $(STATE)/provisioned
@@ -44,3 +45,9 @@ stop: venv
 
 clean: stop
 	rm -rf $(VENV) $(STATE)
+
+lab: venv
+	$(BIN)/python tests/lab up
+
+lab-down: venv
+	$(BIN)/python tests/lab down

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch._dynamo  # noqa: F401 (before Ansible, which other tests load, puts a class in the place of sys.intern)
 from fl_app.settings import Config
 
-from .fleet import config_of
+from .app_fleet import config_of
 
 
 @pytest.fixture(scope="session")

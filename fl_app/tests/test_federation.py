@@ -12,7 +12,7 @@ from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 from safetensors.numpy import load_file
 
-from .fleet import Fault, Fleet, config_of, read_csv, serve
+from .app_fleet import Fault, Fleet, config_of, read_csv, serve
 
 Run = Callable[..., Path]
 QUICK = {"epochs": 1, "rounds": 2, "model": "mnist_cnn"}

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fl_app import checkpoints, strategies
 
-from .fleet import Fleet, config_of, set_task
+from .app_fleet import Fleet, config_of, set_task
 
 
 def record(value: float) -> ArrayRecord:

@@ -21,6 +21,7 @@ class Fleet:
     cids: dict[str, object]
     remote: tuple[str, ...]
     server_is_here: bool
+    variables: dict[str, object]  # the server's, among which are those that the inventory gives to all
 
     @classmethod
     def from_task_vars(cls, variables: Mapping[str, Any]) -> Fleet:
@@ -33,6 +34,7 @@ class Fleet:
             devices=devices,
             cids={host: hostvars[host]["cid"] for host in devices if "cid" in hostvars[host]},
             remote=tuple(host for host in devices if host not in local),
+            variables=dict(hostvars[servers[0]]) if servers else {},
             server_is_here=any(host in local and "superlink_address" not in hostvars[host] for host in servers),
         )
 

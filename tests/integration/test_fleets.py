@@ -69,7 +69,7 @@ def test_a_devices_own_images_stay_where_they_are(changed: LocalFleet, tmp_path:
     for playbook in ("provision", "run_fl"):
         done = changed.play(playbook, "rounds=1", *QUICK)
         assert done.returncode == 0, done.stdout + done.stderr
-    folder, record = latest(changed)
+    folder, _ = latest(changed)
     examples = {row["host"]: int(row["examples"]) for row in rows(folder / "devices.csv")}
     assert examples["device3"] == 90  # of 100, a tenth is for validation
     assert examples["device1"] > 1000

@@ -11,10 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-# `tests` names another package where fl_app is on the path too.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from lab import fleet, footprint, names
 from lab.errors import LabError, run
 from lab.faults import Faults

@@ -53,12 +53,12 @@ def inventory(names: Names, fleet: Fleet, lab_folder: str) -> dict[str, Any]:
 def static(names: Names, fleet: Fleet) -> str:
     """Return the text of the committed inventory of the default lab, which finds its folder from its own."""
     folder = f"{{{{ inventory_dir }}}}/../.lab/{names.lab}"
-    return HEAD + "---\n" + yaml.safe_dump(inventory(names, fleet, folder), sort_keys=False, width=200)
+    return HEAD + "---\n" + yaml.safe_dump(inventory(names, fleet, folder), sort_keys=False, width=110)
 
 
 def write(names: Names, fleet: Fleet) -> None:
     """Write inventory.yml and ssh_config into the lab's folder."""
-    text = "---\n" + yaml.safe_dump(inventory(names, fleet, str(names.folder)), sort_keys=False, width=200)
+    text = "---\n" + yaml.safe_dump(inventory(names, fleet, str(names.folder)), sort_keys=False, width=110)
     (names.folder / "inventory.yml").write_text(text, encoding="utf-8")
     variables = names.folder / "group_vars"  # Ansible looks for them beside the inventory
     if not variables.is_symlink():

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from fleet import app
 from fleet.settings import SettingError
-
-from tests.unit.driving import APP, ROOT, write_app
+from unit.driving import APP, ROOT, write_app
 
 HOOKS = '[tool.flowerbed]\nsettings = "hooks.settings"\n'
 SCHEMA = [{"name": "lr", "type": "float", "default": 0.1, "help": "learning rate", "min": 0, "exclusive_min": True}]

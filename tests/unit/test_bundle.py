@@ -10,8 +10,7 @@ from pathlib import Path
 
 from fleet.bundle import bundle
 from flwr.cli.build import build_fab_from_disk
-
-from tests.unit.driving import APP, write_app
+from unit.driving import APP, write_app
 
 SERVER = "from flwr.serverapp import ServerApp\napp = ServerApp()\n"
 CLIENT = "from flwr.clientapp import ClientApp\napp = ClientApp()\n"

@@ -14,11 +14,10 @@ import pytest
 from fleet import status
 from fleet.hosts import Host, Ssh
 from rich.console import Console
-
-from tests.unit.driving import LIMIT, ROOT
+from unit.driving import LIMIT, ROOT
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import StandIn
+    from unit.conftest import StandIn
 
 
 def fab(*words: str, inventory: Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from fleet.hosts import Host, Ssh
 from fleet.shell import HostError, LocalShell, Shell, SshShell, as_user, on_all
-
-from tests.unit.sshd import Sshd
+from unit.sshd import Sshd
 
 LIMIT = 20.0
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import SettingError
-
-from tests.unit.driving import ROOT
+from unit.driving import ROOT
 
 HERE = {"ansible_connection": "local"}
 

@@ -1,15 +1,10 @@
 """The lab's parts that need no root: what is read, what is refused, and what is written."""
 
 import ipaddress
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-# `tests` names another package where fl_app is on the path too.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from lab import fleet, inventory, kind, names, nft, packages, registries, rootfs, state
 from lab.cli import FAULTS, main, parser
 from lab.errors import LabError, run

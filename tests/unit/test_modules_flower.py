@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flwr.common.config import parse_config_args
-
-from tests.unit.driving import APP, run_module
+from unit.driving import APP, run_module
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import StandIn
+    from unit.conftest import StandIn
 
 LIMIT = 20.0  # seconds for what takes one
 

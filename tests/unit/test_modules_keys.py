@@ -13,8 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-from tests.unit.driving import run_module
+from unit.driving import run_module
 
 
 def key(path: Path, form: str = "pkcs8", **more: Any) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.unit.driving import run_module
+from unit.driving import run_module
 
 BIN = Path(sys.executable).parent
 LIMIT = 30.0  # seconds for what takes one or two

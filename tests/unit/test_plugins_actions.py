@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.unit.driving import errors, run_play
+from unit.driving import errors, run_play
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import StandIn
+    from unit.conftest import StandIn
 
 
 def act(folder: Path, name: str, arguments: dict[str, Any], *more: str) -> tuple[str, list[str], dict[str, Any]]:

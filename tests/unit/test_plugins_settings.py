@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.unit.driving import ROOT, errors, run_play, write_app
+from unit.driving import ROOT, errors, run_play, write_app
 
 INVENTORY = """
 all:

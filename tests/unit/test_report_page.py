@@ -12,11 +12,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import folders
 from fleet.report.load import load_run
 from fleet.report.page import render, write_report
 from fleet.report.timeline import rounds_per_bar
-
-from tests.browser import folders
 
 HOSTS = ("pi-1", "pi-2", "laptop", "pi-3")
 EVIL = "<script>alert(1)</script>&\"' $x^2$"

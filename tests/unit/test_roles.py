@@ -13,8 +13,7 @@ import yaml
 from ansible.module_utils import basic
 from fleet import app
 from fleet.settings import FLEET
-
-from tests.unit.driving import ACTIONS, MODULES, ROOT
+from unit.driving import ACTIONS, MODULES, ROOT
 
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta" / "argument_specs.yml").is_file())
 

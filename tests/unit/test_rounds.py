@@ -6,9 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
+from browser import folders
 from fleet import rounds
-
-from tests.browser import folders
 
 HOSTS = ("pi-1", "pi-2", "laptop", "pi-3")
 

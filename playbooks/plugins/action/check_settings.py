@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _check(self, project: Path, state: Path, variables: dict[str, Any]) -> dict[str, Any]:
         fleet = Fleet.from_task_vars(variables)
         given = self._given(variables, known_variables(project))
+        given = {**_inline(FLEET, fleet), **given}
         values, errors = check_all(FLEET, given)
         where, origin = values["app"], given.get("app", ("", "default"))[1]
         flower_app = app.load((project / Path(str(where)).expanduser()).resolve(), origin)
         app_settings = flower_app.settings
+        given = {**_inline(app_settings, fleet), **given}
         earlier = self._earlier(project, values, given, flower_app)
         if earlier:  # goes on with that run's settings, but for those that are given anew
             mine = {setting.name for setting in app_settings}
@@ -174,6 +177,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # group_vars/all.yml may hold settings of the app that ships while another one runs
             and (name in extra or name not in shipped)
         ]
+
+
+def _inline(settings: Iterable[Setting], fleet: Fleet) -> dict[str, tuple[object, str]]:
+    """Settings that stand in the inventory itself, as variables of all hosts."""
+    names = {setting.name for setting in settings} & fleet.variables.keys()
+    return {name: (fleet.variables[name], "inventory") for name in names}
 
 
 def _trusted(value: object) -> object:

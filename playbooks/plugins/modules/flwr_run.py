@@ -166,7 +166,8 @@ def main() -> None:
         module.fail_json(msg=line, user_errors=[line])
     if not module.check_mode:
         for run_id in active:
-            flower.call("stop", run_id, "fleet")
+            if run_id in flower.active():  # it may have ended by itself meanwhile
+                flower.call("stop", run_id, "fleet")
     module.exit_json(changed=bool(active), stopped=active)
 
 
