@@ -74,3 +74,17 @@ def test_a_devices_own_images_stay_where_they_are(changed: LocalFleet, tmp_path:
     assert examples["device3"] == 90  # of 100, a tenth is for validation
     assert examples["device1"] > 1000
     assert {path for path in parts.rglob("*") if path.is_file()} == before
+
+
+def test_an_open_fleet_has_to_be_asked_for_and_warns(tmp_path: Path) -> None:
+    bench = LocalFleet(tmp_path, devices=1)
+    try:
+        for playbook in ("provision", "run_fl"):
+            done = bench.play(playbook, "insecure=true", "rounds=1", *QUICK)
+            assert done.returncode == 0, done.stdout + done.stderr
+            if playbook == "provision":
+                assert "insecure=true: no TLS, no SuperNode authentication" in done.stdout + done.stderr
+        assert rows(latest(bench)[0] / "rounds.csv")[0]["devices"] == "1"
+        assert not (tmp_path / "state/ca").exists()
+    finally:
+        bench.end()
