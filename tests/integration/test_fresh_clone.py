@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ports import free_ports
 
-from .conftest import PROJECT, free_ports
+from .conftest import PROJECT
 
 PATH = "/usr/local/bin:/usr/bin:/bin"  # not the tests' own environment
 

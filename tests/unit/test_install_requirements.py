@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from integration.conftest import free_ports
+from ports import free_ports
 
 SCRIPT = Path(__file__).resolve().parents[2] / "files/install_requirements.py"
 
