@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import fleet, inventory, kind, names, nft, packages, registries, rootfs, state
+from lab import cache, fleet, inventory, kind, names, nft, packages, registries, rootfs, state
 from lab.cli import FAULTS, main, parser
 from lab.errors import LabError, run
 from lab.faults import Faults
@@ -188,6 +188,13 @@ def test_registries_become_the_clients_settings() -> None:
         "cert = /etc/ssl/certs/ca-certificates.crt",
     ]  # fmt: skip
     assert 'find-links = ["/wheels", "https://two.example"]\nnative-tls = true' in found.uv_toml()
+    assert "index-strategy" not in found.uv_toml()
+    two = registries.Registries(pip={**pip, "extra-index-url": "https://two.example/simple"})
+    assert two.uv_toml().splitlines()[1:] == [
+        'extra-index-url = ["https://two.example/simple"]',
+        'find-links = ["/wheels", "https://two.example"]',
+        'index-strategy = "unsafe-best-match"',
+    ]
     assert (registries.Registries().pip_conf(), registries.Registries().uv_toml()) == ("", "")
 
 
@@ -220,6 +227,35 @@ def test_settings_are_put_back_by_the_last_lab(tmp_path: Path) -> None:
     assert setting.read_text() == "128"
     assert not tools.exists()
     assert not (tmp_path / "machine").exists()
+
+
+def test_changes_are_undone_by_the_last_lab_in_their_order(tmp_path: Path) -> None:
+    log, first, second, own = (tmp_path / name for name in ("log", "z-first", "a-second", "own"))
+    own.touch()
+    changes = [
+        state.Change(path, ("touch", str(path)), ("sh", "-c", f"rm {path} && echo {path.name} >> {log}"))
+        for path in (first, second, own)
+    ]
+    one, two = (state.SharedSettings(name, tmp_path / "machine") for name in ("one", "two"))
+    one.make(*changes)
+    first.unlink()  # somebody else has undone it
+    two.make(*changes)
+    one.release()
+    assert (first.exists(), second.exists(), log.exists()) == (True, True, False)
+    two.release()
+    assert log.read_text().split() == ["a-second", "z-first"]
+    assert own.exists()  # it was there before any lab
+    assert not (tmp_path / "machine").exists()
+
+
+def test_what_takes_minutes_is_built_on_demand_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    arm64 = fleet.load(fleet.DEFAULT.with_name("arm64.yml"))
+    with pytest.raises(LabError, match=r"no arm64 root file system .*: `python tests/lab cache arm64` builds it in"):
+        cache.prepare(fleet.Fleet(arm64.hosts[1:]), registries.Registries(), print)
+    place = rootfs.path("debian-12", "arm64", registries.find())
+    place.mkdir()
+    assert cache.absent("arm64") == ""
 
 
 def test_a_lock_is_held_by_what_was_started_under_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ module: supervised
 short_description: Start, stop or restart a program under supervisor
 description:
   - Starts the host's supervisord itself when it does not run and a program is to run.
+  - Ends supervisord when the last program is stopped.
   - Takes over a changed or new file of a program, and restarts that program alone.
 options:
   name: {description: The program., type: str, required: true}
@@ -67,6 +68,11 @@ class Supervisor:
         known = {"RUNNING", "STOPPED", "STARTING", "BACKOFF", "STOPPING", "EXITED", "FATAL"}
         return words[1].lower() if len(words) > 1 and words[1] in known else "unknown"
 
+    def is_idle(self) -> bool:
+        """Return whether no program runs or will be started again."""
+        states = {line.split()[1] for line in self.control("status").splitlines() if len(line.split()) > 1}
+        return not states & {"RUNNING", "STARTING", "BACKOFF", "STOPPING"}
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -85,11 +91,15 @@ def main() -> None:
         was = supervisor.state(name)
     runs = was in ("running", "starting", "backoff")  # backoff: supervisor will try again
     changed = wanted == "restarted" or (runs != (wanted == "started"))
+    if wanted == "stopped" and was != "down":
+        changed = runs or supervisor.is_idle()
     result: dict[str, Any] = {"changed": changed, "was": was}
     result["diff"] = {"before": f"{name}: {was}\n", "after": f"{name}: {wanted if changed else was}\n"}
     if changed and not module.check_mode:
         if wanted == "stopped":
             supervisor.control("stop", name)
+            if supervisor.is_idle():
+                supervisor.control("shutdown")
         elif was == "down":
             supervisor.start_daemon()
         else:
