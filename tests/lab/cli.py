@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import fleet, inventory, names
+from . import cache, fleet, inventory, names
 from .errors import LabError
 from .faults import Faults
 from .host import greets
@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("fleet", nargs="?", type=Path, default=fleet.DEFAULT, help="its YAML file")
     up.add_argument("--subnet", default=names.DEFAULT_SUBNET, help="a /24, or auto (default: %(default)s)")
     commands.add_parser("down", help="remove every trace of the lab")
+    built = commands.add_parser("cache", help="build ahead what hosts of an architecture are made from")
+    built.add_argument("what", choices=cache.TIMES)
     commands.add_parser("status", help="show the hosts")
     commands.add_parser("inventory", help="print inventory/lab.yml for the default fleet")
     commands.add_parser("trust", help="make the hosts' present keys known, after a reflash")
@@ -97,7 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "down":
         if (state / arguments.name / "plan.json").exists():
             Lab.find(arguments.name, state).down()
+        cache.tidy()
         say(f"the lab {arguments.name} is down")
+    elif arguments.command == "cache":
+        say(f"in the cache: {cache.build(arguments.what, say)}")
     elif arguments.command == "status":
         show(Lab.find(arguments.name, state))
     elif arguments.command == "trust":

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from . import network, nft, registries
 from .errors import LabError, run
+from .host import PATIENCE
 from .inside import RESET_CLOCK, SET_CLOCK, TAKE_MEMORY
 from .lab import Lab
 from .state import read_json, write_json
@@ -38,7 +39,7 @@ class Faults:
         self.lab.host(host).group.kill()
         self.pull(host)  # its address would refuse connections else, as only a live host does
 
-    def start(self, host: str, timeout: float = 60) -> None:
+    def start(self, host: str, timeout: float = PATIENCE) -> None:
         """Switch a host on again and wait for its ssh."""
         target = self.lab.host(host)
         if target.group.processes():
@@ -47,7 +48,7 @@ class Faults:
         self.lab.start(target)
         target.wait_ssh(timeout)
 
-    def reboot(self, host: str, timeout: float = 60) -> None:
+    def reboot(self, host: str, timeout: float = PATIENCE) -> None:
         """Reboot a host as its own `reboot` does, and wait for its ssh."""
         target = self.lab.host(host)
         before = target.leader()
@@ -153,7 +154,7 @@ class Faults:
         script = SET_CLOCK if seconds else RESET_CLOCK
         self.lab.host(host).exec("sh", "-e", "-c", script, "sh", f"{seconds:+g}")
 
-    def reflash(self, host: str, timeout: float = 60) -> None:
+    def reflash(self, host: str, timeout: float = PATIENCE) -> None:
         """Give a host a fresh disk and new host keys, as a new SD card does; clients know the old keys still.
 
         :meth:`lab.lab.Lab.write_known_hosts` makes them known.

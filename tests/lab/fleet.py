@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import emulation
 from . import kind as kinds
 from .errors import LabError
 from .schema import Reader, read_yaml
@@ -42,6 +43,11 @@ class HostSpec:
     arch: str
     os: str
     machine: str
+
+    @property
+    def emulated(self) -> bool:
+        """Whether this machine needs qemu to run its programs."""
+        return self.arch in emulation.ARCHITECTURES
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import kind
 from .cgroups import MOUNT
+from .emulation import BINFMT, QEMU
 from .errors import run
 from .state import FOUND, MACHINE, Found, read_json
 
@@ -26,6 +27,7 @@ def take() -> dict[str, list[str]]:
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "firewall": run(["nft", "list", "ruleset"]).stdout.splitlines(),
         "loops": run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]).stdout.split(),
+        "binfmt": sorted(place.name for place in BINFMT.iterdir()) if BINFMT.is_dir() else [],
         "groups": sorted(_groups()),
         "settings": [f"{name} {_lines(f'/proc/sys/{name}')}" for name in (*SETTINGS, *_forwarding())],
         "folders": [f"{folder}: {sorted(os.listdir(folder))}" for folder in FOLDERS if Path(folder).is_dir()],
@@ -54,7 +56,7 @@ def _processes() -> list[str]:
             words = (place / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it ended
             continue
-        if name in programs or b"systemd-nspawn" in words:
+        if name in programs or b"systemd-nspawn" in words or words[0].endswith(QEMU.encode()):
             found.append(f"{place.name} {name}")
     return found
 

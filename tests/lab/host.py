@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from . import network
+from . import emulation, network
 from .cgroups import Group
 from .disk import SWAP_FOLDER, Disk, mounted
 from .errors import LabError, run
@@ -24,6 +24,7 @@ from .rootfs import RELEASES, sources
 
 INSIDE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NSPAWN = Path("/run/systemd/nspawn")
+PATIENCE = 120  # seconds to boot in: 1 where nothing else runs, several where qemu runs the programs
 REBOOT = 133  # systemd-nspawn's exit status when the host asked to be started again
 APT_PATIENCE = 'Acquire::http::Timeout "30";\nAcquire::https::Timeout "30";\nAcquire::Retries "3";\n'
 LXCFS = "/opt/lab/lxcfs"  # the folder inside a host
@@ -94,6 +95,8 @@ class Host:
         }.items():
             if text:
                 write(root / path, text)
+        for path, text in emulation.drop_ins().items() if self.spec.emulated else ():
+            write(root / path, text)
         self.spec.kind.install(root)
 
     def _accounts(self, root: Path, public_key: str) -> None:

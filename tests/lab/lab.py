@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import cgroups, fleet, inventory, names, network, packages, registries, rootfs
+from . import cache, cgroups, emulation, fleet, inventory, names, network, packages, registries, rootfs
 from .cgroups import Group
 from .disk import mounted
 from .errors import LabError, run
-from .host import Host
+from .host import PATIENCE, Host
 from .lxcfs import Lxcfs
 from .state import MACHINE, NETWORK_LOCK, SharedSettings, locked, read_json, write_json
 from .waiting import each
@@ -30,7 +30,6 @@ MADE_BY_TOOLS = tuple(
     )
 )  # fmt: skip
 GroupPaths = dict[str, dict[str, str]]  # by host and controller
-Say = Callable[[str], None]
 
 
 class Lab:
@@ -91,7 +90,7 @@ class Lab:
         lab: str = names.DEFAULT_NAME,
         subnet: str = names.DEFAULT_SUBNET,
         state: Path | None = None,
-        say: Say = lambda text: None,
+        say: cache.Say = lambda text: None,
     ) -> Lab:
         """Boot a fleet and wait until every host answers ssh. What it made is removed where it fails.
 
@@ -101,13 +100,15 @@ class Lab:
         if os.geteuid() != 0:
             raise LabError("the lab needs root: it makes network namespaces and mounts (sudo make lab)")
         for host in hosts.hosts:
-            if (host.arch, host.machine) != ("amd64", "container"):
-                raise LabError(f"host {host.name}: {host.arch} {host.machine} hosts cannot be booted yet")
+            if host.machine != "container":
+                raise LabError(f"host {host.name}: a {host.machine} cannot be booted yet")
         chosen = str(network.free_subnet()) if subnet == "auto" else subnet
         new = cls(names.parse(lab, chosen, state), hosts)
         if installed := packages.ensure():
             say(f"installed {' '.join(installed)}")
-        found = new._prepare(say)
+        found = registries.find()
+        new.folders = found.folders
+        cache.prepare(hosts, found, say)
         with locked(new.folder.with_name(f"{lab}.lock"), wait=False):
             if (new.folder / PLAN).exists():
                 raise LabError(f"the lab {lab!r} is up already, or was left by a crash: take it down first")
@@ -127,19 +128,11 @@ class Lab:
                 raise
         return new
 
-    def _prepare(self, say: Say) -> registries.Registries:
-        """Get ready what leaves no trace but in the cache."""
-        found = registries.find()
-        self.folders = found.folders
-        for system in sorted({(host.os, host.arch) for host in self.fleet.hosts}):
-            if not rootfs.path(*system, found).is_dir():
-                say(f"building the root file system of {' '.join(system)} (once, about half a minute)")
-            rootfs.ensure(*system, found)
-        return found
-
     def _boot(self, found: registries.Registries) -> None:
         instances = max(int(INSTANCES.read_text()), ENOUGH_INSTANCES)
         self.settings.hold({INSTANCES: str(instances)}, MADE_BY_TOOLS)
+        if any(host.spec.emulated for host in self.hosts.values()):
+            emulation.enable(self.settings)
         self.lxcfs.start()
         key = self.folder / inventory.KEY
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.names.lab}", "-f", key])
@@ -154,7 +147,7 @@ class Lab:
         self.write_known_hosts()
         inventory.write(self.names, self.fleet)
         self._hand_over()
-        each(lambda host: host.wait_ssh(60), self.hosts.values())
+        each(lambda host: host.wait_ssh(PATIENCE), self.hosts.values())
 
     def install(self, host: Host, found: registries.Registries) -> None:
         """Give a host a fresh disk."""

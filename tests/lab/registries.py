@@ -58,6 +58,8 @@ class Registries:
         for key in ("extra-index-url", "find-links"):
             if values := self.pip.get(key, "").split():
                 lines.append(f"{key} = [{', '.join(chr(34) + value + chr(34) for value in values)}]")
+        if "extra-index-url" in self.pip:
+            lines.append('index-strategy = "unsafe-best-match"')  # as pip: the best of all indexes
         if self.authorities:
             lines.append("native-tls = true")
         return "\n".join([*lines, ""]) if lines else ""

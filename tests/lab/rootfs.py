@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from . import emulation
 from .errors import LabError, run
 from .registries import Registries
 from .state import locked
@@ -49,7 +50,7 @@ def path(system: str, arch: str, registries: Registries) -> Path:
 
 
 def ensure(system: str, arch: str, registries: Registries) -> Path:
-    """Return a root file system, building it where the cache has none (about half a minute on amd64).
+    """Return a root file system, building it where the cache has none (half a minute; six where it is emulated).
 
     Raises:
         LabError: mmdebstrap failed; its last line is in the message, all of them in a log in the cache.
@@ -70,6 +71,8 @@ def _build(place: Path, release: str, arch: str, registries: Registries) -> None
             (Path(temporary) / name).write_text(text, encoding="utf-8")
         argv = [
             "mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={arch}",
+            # It would ask binfmt-support, which need not be here.
+            *(["--skip=check/qemu"] if arch in emulation.ARCHITECTURES else []),
             f"--include={','.join(PACKAGES)}", f"--customize-hook={CUSTOMISE}",
             '--aptopt=Acquire::http::Timeout "30"', '--aptopt=Acquire::Retries "3"',
             *(f"--aptopt={line}" for line in registries.apt.splitlines()),

@@ -8,11 +8,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .disk import unmount
-from .errors import LabError, held
+from .errors import LabError, held, run
 
 MACHINE = Path("/run/flowerbed-lab")
 FOUND = "found.json"
@@ -72,6 +73,15 @@ def locked(path: Path, wait: bool, remove: bool = False) -> Iterator[None]:
                 return
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of the machine: the path that is there once it is made, and the commands that make and undo it."""
+
+    path: Path
+    make: tuple[str, ...]
+    undo: tuple[str, ...]
+
+
 class SharedSettings:
     """What labs change on the whole machine: the first one does it, the last one puts it back.
 
@@ -104,6 +114,20 @@ class SharedSettings:
             for path, value in values.items():
                 path.write_text(value, encoding="utf-8")
 
+    def make(self, *changes: Change) -> None:
+        """Make changes until :meth:`release`, each but where it is there already and not by a lab."""
+        with locked(self.folder / "lock", wait=True):
+            found = self._read()
+            for change in changes:
+                new = {"undo": change.undo, "labs": [], "number": len(found["made"])}
+                made = found["made"].get(str(change.path), new)
+                if str(change.path) in found["made"] or not change.path.exists():
+                    made["labs"] = sorted({*made["labs"], self.lab})
+                    found["made"][str(change.path)] = made
+                    write_json(self.folder / FOUND, found)
+                    if not change.path.exists():
+                        run(change.make)
+
     def release(self) -> None:
         """Put back what no other lab holds."""
         if not self.folder.is_dir():
@@ -112,22 +136,27 @@ class SharedSettings:
             pass
         with locked(self.folder / "lock", wait=True):
             found = self._read()
-            for entries, put_back in ((found["values"], _put_back), (found["folders"], _remove_empty)):
-                for name, entry in sorted(entries.items(), reverse=True):  # what is below a folder first
+            for entries, put_back in zip(found.values(), (_put_back, _remove_empty, _undo), strict=True):
+                for name, entry in sorted(entries.items(), key=_age, reverse=True):
                     entry["labs"] = [lab for lab in entry["labs"] if lab != self.lab]
                     if not entry["labs"]:
                         put_back(Path(name), entry)
                         del entries[name]
             write_json(self.folder / FOUND, found)
-            if not found["values"] and not found["folders"]:
+            if not any(found.values()):
                 (self.folder / FOUND).unlink()
                 (self.folder / "lock").unlink()
         with contextlib.suppress(OSError):  # another lab uses it
             self.folder.rmdir()
 
     def _read(self) -> Found:
-        found: Found = read_json(self.folder / FOUND, {"values": {}, "folders": {}})
-        return found
+        found: Found = read_json(self.folder / FOUND, {})
+        return {what: found.get(what, {}) for what in ("values", "folders", "made")}
+
+
+def _age(item: tuple[str, Mapping[str, Any]]) -> tuple[int, str]:
+    name, entry = item
+    return entry.get("number", 0), name  # what is below a folder comes after it
 
 
 def _put_back(path: Path, entry: Mapping[str, Any]) -> None:
@@ -139,3 +168,8 @@ def _remove_empty(path: Path, _entry: Mapping[str, Any]) -> None:
     if path.is_dir() and not any(path.iterdir()):
         unmount(path)  # `ip netns` mounts its folder on itself
         path.rmdir()
+
+
+def _undo(path: Path, entry: Mapping[str, Any]) -> None:
+    if path.exists():
+        run(entry["undo"])
