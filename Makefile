@@ -1,5 +1,6 @@
 # make run    set up, then federated training on this machine
 # make test   set up, then every test (as root those that need it, too)
+# make test ROLE=service   only that role's molecule scenario (as root)
 # make lint   only the linters and the type checker
 # make stop   end the run and the services on this machine
 # make lab    (as root) boot virtual devices for inventory/lab.yml; make lab-down removes every trace of them
@@ -35,7 +36,7 @@ $(STATE)/provisioned: $(VENV)/installed $(SOURCES)
 	@touch $@
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(ROLE),"tests/integration/test_molecule.py::test_scenario[$(ROLE)]")
 
 lint: $(VENV)/tested
 	$(BIN)/python -m pytest tests/lint

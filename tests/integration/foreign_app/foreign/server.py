@@ -15,7 +15,7 @@ def main(grid: Grid, context: Context) -> None:
     """Send one query to each node and print the answers."""
     if context.run_config["fail"]:
         raise RuntimeError("this app was asked to fail")
-    while len(nodes := list(grid.get_node_ids())) < 3:
+    while len(nodes := list(grid.get_node_ids())) < int(context.run_config["nodes"]):
         time.sleep(0.2)
     nothing = RecordDict({"nothing": MetricRecord({"x": 0})})
     queries = [Message(nothing, dst_node_id=node, message_type="query") for node in nodes]

@@ -1,0 +1,64 @@
+"""Each role's molecule scenario, on hosts of the lab. `make test ROLE=service` runs one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
+PATIENCE = 400  # seconds; a scenario takes under a minute once the lab's cache is filled
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
+]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A working folder of its own, and with it a lab of its own, for each scenario."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "PATH": path}
+    return {**os.environ, **own}
+
+
+def molecule(role: str, command: str, environment: dict[str, str]) -> tuple[int, str]:
+    """Run one of molecule's commands for a role; return its exit status and its output."""
+    config = str(ROOT / ".config" / "molecule" / "config.yml")
+    with subprocess.Popen(
+        [sys.executable, "-m", "molecule", "--base-config", config, command],
+        cwd=ROOT / "roles" / role,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            os.killpg(process.pid, 15)
+            raise
+    return process.returncode, output
+
+
+@pytest.fixture
+def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[str]:
+    """A role, whose hosts are gone in the end, also when the test was interrupted."""
+    role: str = request.param
+    yield role
+    status, output = molecule(role, "destroy", environment)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("scenario", ROLES, indirect=True)
+@pytest.mark.timeout(2 * PATIENCE)
+def test_scenario(scenario: str, environment: dict[str, str]) -> None:
+    status, output = molecule(scenario, "test", environment)
+    assert status == 0, output
