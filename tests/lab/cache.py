@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from . import emulation, packages, registries, rootfs
+from . import emulation, image, packages, registries, rootfs
 from .errors import LabError
-from .fleet import Fleet
+from .fleet import Fleet, HostSpec
 from .registries import Registries
 from .state import SharedSettings, locked
 
@@ -16,14 +16,25 @@ Say = Callable[[str], None]
 BUILDER = "_cache"  # holds settings of the machine while it builds; no lab is named so
 SYSTEM = "debian-12"
 # What can be built, and how long it takes where nothing else runs.
-TIMES = {"amd64": "half a minute", "arm64": "about 5 minutes"}
+TIMES = {"amd64": "half a minute", "arm64": "about 5 minutes", "vm": "about 5 minutes more than arm64"}
+NAMES = {"amd64": "amd64 root file system", "arm64": "arm64 root file system", "vm": "arm64 virtual machine"}
 
 
-def absent(arch: str, system: str = SYSTEM) -> str:
-    """Return why hosts of this architecture cannot be booted at once, empty where they can."""
-    if rootfs.path(system, arch, registries.find()).is_dir():
+def path(what: str, found: Registries, system: str = SYSTEM) -> Path:
+    """Return where something that can be built is, or would be."""
+    return image.path(system, found) if what == "vm" else rootfs.path(system, what, found)
+
+
+def base(host: HostSpec, found: Registries) -> Path:
+    """Return what a host's disk is made of, building it where it is not there."""
+    return image.ensure(host.os, found) if host.machine == "vm" else rootfs.ensure(host.os, host.arch, found)
+
+
+def absent(what: str, system: str = SYSTEM) -> str:
+    """Return why such hosts cannot be booted at once, empty where they can."""
+    if path(what, registries.find(), system).is_dir():
         return ""
-    return f"no {arch} root file system in the cache: `python tests/lab cache {arch}` builds it in {TIMES[arch]}"
+    return f"no {NAMES[what]} in the cache: `python tests/lab cache {what}` builds it in {TIMES[what]}"
 
 
 def prepare(fleet: Fleet, found: Registries, say: Say) -> None:
@@ -32,30 +43,35 @@ def prepare(fleet: Fleet, found: Registries, say: Say) -> None:
     Raises:
         LabError: something takes minutes to build and is not there; the message names the command.
     """
-    for system, arch in sorted({(host.os, host.arch) for host in fleet.hosts}):
-        if arch in emulation.ARCHITECTURES:
-            if reason := absent(arch, system):
+    for host in fleet.hosts:
+        what = "vm" if host.machine == "vm" else host.arch
+        if what == "vm":
+            packages.ensure(packages.VIRTUAL_MACHINE)
+        if host.emulated:
+            if reason := absent(what, host.os):
                 raise LabError(reason)
-        elif not rootfs.path(system, arch, found).is_dir():
-            say(f"building the {arch} root file system (once, {TIMES[arch]})")
-        rootfs.ensure(system, arch, found)
+        elif not path(what, found, host.os).is_dir():
+            say(f"building the {NAMES[what]} (once, {TIMES[what]})")
+        base(host, found)
 
 
-def build(arch: str, say: Say) -> Path:
+def build(what: str, say: Say) -> Path:
     """Build what is not there yet and return its folder.
 
     Raises:
         LabError: it cannot be built, or another build is under way.
     """
     found, settings = registries.find(), SharedSettings(BUILDER)
-    if not rootfs.path(SYSTEM, arch, found).is_dir():
-        say(f"building the {arch} root file system (once, {TIMES[arch]})")
+    place = path(what, found)
+    if place.is_dir():
+        return place
+    say(f"building the {NAMES[what]} (once, {TIMES[what]})")
     with locked(rootfs.cache_folder() / "build.lock", wait=False, remove=True):
         try:
             packages.ensure()
-            if arch in emulation.ARCHITECTURES:
+            if what != "amd64":
                 emulation.enable(settings)
-            return rootfs.ensure(SYSTEM, arch, found)
+            return image.ensure(SYSTEM, found) if what == "vm" else rootfs.ensure(SYSTEM, what, found)
         finally:
             settings.release()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TypedDict
 
 from . import network, nft, registries
 from .errors import LabError, run
 from .host import PATIENCE
-from .inside import RESET_CLOCK, SET_CLOCK, TAKE_MEMORY
+from .inside import TAKE_MEMORY
 from .lab import Lab
 from .state import read_json, write_json
 from .waiting import wait_for
@@ -52,7 +51,7 @@ class Faults:
         """Reboot a host as its own `reboot` does, and wait for its ssh."""
         target = self.lab.host(host)
         before = target.leader()
-        target.exec("systemctl", "--no-block", "reboot")
+        target.reboot()
         wait_for(lambda: before not in target.group.processes(), timeout, f"host {host} did not go down")
         target.wait_ssh(timeout)
 
@@ -108,21 +107,17 @@ class Faults:
 
     def rate(self, host: str, kbit: int) -> None:
         """Limit what a host sends and receives to kbit/s each; 0 ends it."""
-        space = self.lab.names.namespace(host)
-        ends = ([self._interface(host)], [network.CABLE])
-        for prefix, (device,) in zip(([], ["ip", "netns", "exec", space]), ends, strict=True):
-            if kbit > 0:
-                limit = ["tbf", "rate", f"{kbit}kbit", "burst", "32kb", "latency", "400ms"]
-                run([*prefix, "tc", "qdisc", "replace", "dev", device, "root", *limit])
-            else:
-                run([*prefix, "tc", "qdisc", "delete", "dev", device, "root"], check=False)  # none: nothing to end
+        limit = ["tbf", "rate", f"{kbit}kbit", "burst", "32kb", "latency", "400ms"]
+        action, rule = ("replace", limit) if kbit > 0 else ("delete", [])
+        present = kbit > 0  # without a limit there is nothing to end
+        run(["tc", "qdisc", action, "dev", self._interface(host), "root", *rule], check=present)
+        self.lab.host(host).shape("qdisc", action, "dev", network.CABLE, "root", *rule, check=present)
 
     def fill_disk(self, host: str, leave: int) -> None:
         """Fill a host's disk but for `leave` MiB. The machine's own disk is not used up by it."""
         self.free_disk(host)
         target = self.lab.host(host)
-        space = os.statvfs(target.disk.volume)
-        size = space.f_bavail * space.f_frsize - leave * 2**20
+        size = int(target.exec("df", "--output=avail", "--block-size=1", "/").split()[-1]) - leave * 2**20
         if size > 0:
             target.exec("fallocate", "--length", str(size), FILLER)
 
@@ -150,9 +145,9 @@ class Faults:
 
         A container has the machine's clock: libfaketime moves it for each program that is started from then on,
         in new SSH sessions too. A service that runs has to be restarted to see it. A reboot sets it right.
+        A virtual machine has a clock of its own.
         """
-        script = SET_CLOCK if seconds else RESET_CLOCK
-        self.lab.host(host).exec("sh", "-e", "-c", script, "sh", f"{seconds:+g}")
+        self.lab.host(host).move_clock(seconds)
 
     def reflash(self, host: str, timeout: float = PATIENCE) -> None:
         """Give a host a fresh disk and new host keys, as a new SD card does; clients know the old keys still.

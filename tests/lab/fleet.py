@@ -15,7 +15,8 @@ from .schema import Reader, read_yaml
 DEFAULT = Path(__file__).parent / "fleets" / "default.yml"
 ARCHITECTURES = ("amd64", "arm64")
 SYSTEMS = ("debian-12",)
-MACHINES = ("container", "vm")
+DEFAULT_ARCH = {"container": "amd64", "vm": "arm64"}
+MACHINES = tuple(DEFAULT_ARCH)
 MAX_HOSTS = 200  # addresses .11 and up in a /24
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
 
@@ -97,6 +98,7 @@ def _host(data: Any, source: str) -> HostSpec:
     if not HOST_NAME.fullmatch(name):
         raise LabError(f"{source}: name must be 2 to 32 of a-z, 0-9 and -, from a letter on, not {name!r}")
     reader.source = f"{source} ({name})"
+    machine = reader.choice("machine", MACHINES, "container")
     kind = kinds.load(reader.choice("kind", kinds.names()))
     return HostSpec(
         name=name,
@@ -104,7 +106,7 @@ def _host(data: Any, source: str) -> HostSpec:
         memory=int(reader.number("memory", kind.memory, 64, 2**20)),
         cpus=reader.number("cpus", kind.cpus, 0.1, 256),
         disk=int(reader.number("disk", 16384, 256, 2**22)),
-        arch=reader.choice("arch", ARCHITECTURES, "amd64"),
+        arch=reader.choice("arch", ARCHITECTURES if machine == "container" else ("arm64",), DEFAULT_ARCH[machine]),
         os=reader.choice("os", SYSTEMS, "debian-12"),
-        machine=reader.choice("machine", MACHINES, "container"),
+        machine=machine,
     )

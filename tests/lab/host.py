@@ -17,6 +17,7 @@ from .cgroups import Group
 from .disk import SWAP_FOLDER, Disk, mounted
 from .errors import LabError, run
 from .fleet import HostSpec
+from .inside import RESET_CLOCK, SET_CLOCK
 from .kind import write
 from .names import Names
 from .registries import Registries
@@ -24,7 +25,7 @@ from .rootfs import RELEASES, sources
 
 INSIDE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NSPAWN = Path("/run/systemd/nspawn")
-PATIENCE = 120  # seconds to boot in: 1 where nothing else runs, several where qemu runs the programs
+PATIENCE = 300  # seconds to boot in: 1 where nothing else runs, several under qemu-user, 20 in a virtual machine
 REBOOT = 133  # systemd-nspawn's exit status when the host asked to be started again
 APT_PATIENCE = 'Acquire::http::Timeout "30";\nAcquire::https::Timeout "30";\nAcquire::Retries "3";\n'
 LXCFS = "/opt/lab/lxcfs"  # the folder inside a host
@@ -73,10 +74,15 @@ class Host:
         return f"{self.address} {kind} {key}\n"
 
     def install(self, lower: Path, public_key: str, registries: Registries) -> None:
-        """Make the disk and lay on it what tells this host from the others."""
+        """Make the disk over the shared root file system `lower`."""
         self.disk.make(self.spec.disk)
         self.disk.mount(lower)
-        root = self.disk.root
+        for path, text in emulation.drop_ins().items() if self.spec.emulated else ():
+            write(self.disk.root / path, text)
+        self.personalise(self.disk.root, public_key, registries)
+
+    def personalise(self, root: Path, public_key: str, registries: Registries) -> None:
+        """Lay on a root file system what tells this host from the others."""
         self._accounts(root, public_key)
         for name in (self.host_key.name, f"{self.host_key.name}.pub"):
             text = (self.disk.folder / name).read_text(encoding="utf-8")
@@ -95,8 +101,6 @@ class Host:
         }.items():
             if text:
                 write(root / path, text)
-        for path, text in emulation.drop_ins().items() if self.spec.emulated else ():
-            write(root / path, text)
         self.spec.kind.install(root)
 
     def _accounts(self, root: Path, public_key: str) -> None:
@@ -176,6 +180,18 @@ class Host:
         """Run a command inside as root, past SSH and the network, and return its output."""
         enter = ["nsenter", f"--target={self.leader()}", "--mount", "--uts", "--ipc", "--net", "--pid"]
         return run([*enter, "--", *argv], timeout=timeout, env={"PATH": INSIDE_PATH}).stdout
+
+    def shape(self, *words: str, check: bool = True) -> None:
+        """Run `tc` for the host's own end of its cable."""
+        run(["ip", "netns", "exec", self.machine, "tc", *words], check=check)
+
+    def move_clock(self, seconds: float) -> None:
+        """Move the clock of programs that are started from now on, by libfaketime; 0 sets it right."""
+        self.exec("sh", "-e", "-c", SET_CLOCK if seconds else RESET_CLOCK, "sh", f"{seconds:+g}")
+
+    def reboot(self) -> None:
+        """Ask the host to reboot."""
+        self.exec("systemctl", "--no-block", "reboot")
 
     def wait_ssh(self, timeout: float) -> None:
         """Wait until sshd greets.

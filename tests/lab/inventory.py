@@ -12,6 +12,7 @@ from .names import REPOSITORY, Names
 
 STATIC = REPOSITORY / "inventory" / "lab.yml"
 KEY = "id_ed25519"
+SSH_CONFIG = "ssh_config"
 KNOWN_HOSTS = "known_hosts"
 HEAD = """\
 # The lab's default fleet (`make lab`), made by `python tests/lab inventory > inventory/lab.yml`.
@@ -63,7 +64,7 @@ def write(names: Names, fleet: Fleet) -> None:
     variables = names.folder / "group_vars"  # Ansible looks for them beside the inventory
     if not variables.is_symlink():
         variables.symlink_to(REPOSITORY / "inventory" / "group_vars")
-    (names.folder / "ssh_config").write_text(ssh_config(names, fleet), encoding="utf-8")
+    (names.folder / SSH_CONFIG).write_text(ssh_config(names, fleet), encoding="utf-8")
 
 
 def ssh_config(names: Names, fleet: Fleet) -> str:

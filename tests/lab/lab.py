@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import cache, cgroups, emulation, fleet, inventory, names, network, packages, registries, rootfs
+from . import cache, cgroups, emulation, fleet, inventory, names, network, packages, registries
 from .cgroups import Group
 from .disk import mounted
 from .errors import LabError, run
 from .host import PATIENCE, Host
 from .lxcfs import Lxcfs
 from .state import MACHINE, NETWORK_LOCK, SharedSettings, locked, read_json, write_json
+from .vm import VirtualMachine
 from .waiting import each
 
 PLAN = "plan.json"
@@ -29,6 +30,7 @@ MADE_BY_TOOLS = tuple(
         "systemd/nspawn", "systemd/nspawn/locks", "systemd/nspawn/propagate",
     )
 )  # fmt: skip
+KINDS: dict[str, type[Host]] = {"container": Host, "vm": VirtualMachine}
 GroupPaths = dict[str, dict[str, str]]  # by host and controller
 
 
@@ -52,7 +54,8 @@ class Lab:
                 return cgroups.group(name)
             return Group(name, {controller: Path(path) for controller, path in groups[host].items()})
 
-        self.hosts = {spec.name: Host(lab, index, spec, group(spec.name)) for index, spec in enumerate(hosts.hosts)}
+        numbered = enumerate(hosts.hosts)
+        self.hosts = {spec.name: KINDS[spec.machine](lab, index, spec, group(spec.name)) for index, spec in numbered}
         self.lxcfs = Lxcfs(lab.folder, group(LXCFS))
         self.settings = SharedSettings(lab.lab)
         self.folders: tuple[Path, ...] = ()
@@ -99,9 +102,6 @@ class Lab:
         """
         if os.geteuid() != 0:
             raise LabError("the lab needs root: it makes network namespaces and mounts (sudo make lab)")
-        for host in hosts.hosts:
-            if host.machine != "container":
-                raise LabError(f"host {host.name}: a {host.machine} cannot be booted yet")
         chosen = str(network.free_subnet()) if subnet == "auto" else subnet
         new = cls(names.parse(lab, chosen, state), hosts)
         if installed := packages.ensure():
@@ -139,7 +139,10 @@ class Lab:
 
         def boot(host: Host) -> None:
             host.make_host_key()
-            network.connect(self.names, host.index, host.spec.name)
+            if host.spec.machine == "vm":
+                network.connect_machine(self.names, host.index)
+            else:
+                network.connect(self.names, host.index, host.spec.name)
             self.install(host, found)
             self.start(host)
 
@@ -152,7 +155,7 @@ class Lab:
     def install(self, host: Host, found: registries.Registries) -> None:
         """Give a host a fresh disk."""
         public = (self.folder / f"{inventory.KEY}.pub").read_text(encoding="utf-8")
-        host.install(rootfs.ensure(host.spec.os, host.spec.arch, found), public, found)
+        host.install(cache.base(host.spec, found), public, found)
 
     def start(self, host: Host) -> None:
         """Switch a host on; it boots in the background."""

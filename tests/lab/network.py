@@ -63,6 +63,13 @@ def _uplinks() -> list[str]:
     return sorted({route["dev"] for route in routes})
 
 
+def connect_machine(names: Names, index: int) -> None:
+    """Make the cable of a virtual machine, which sets its address itself."""
+    outer = names.interface(index)
+    run(["ip", "tuntap", "add", "dev", outer, "mode", "tap"])
+    run(["ip", "link", "set", outer, "master", names.bridge, "up"])
+
+
 def connect(names: Names, index: int, host: str) -> None:
     """Make a host's namespace, with its cable plugged in and its address set."""
     space, outer = names.namespace(host), names.interface(index)

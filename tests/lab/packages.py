@@ -21,6 +21,8 @@ COMMANDS = {
     "taskset": "util-linux",
 }
 
+VIRTUAL_MACHINE = {"fdtput": "device-tree-compiler", "qemu-system-aarch64": "qemu-system-arm"}
+
 
 def ensure(commands: dict[str, str] | None = None) -> list[str]:
     """Install the packages of the commands that are absent, and return these packages.

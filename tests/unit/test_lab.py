@@ -40,6 +40,7 @@ def default_names() -> names.Names:
         ({"hosts": [{**PI, "cpus": 0}]}, "cpus must be a number from 0.1 to 256, not 0"),
         ({"hosts": [{**PI, "disk": 10}]}, "disk must be"),
         ({"hosts": [{**PI, "arch": "armhf"}]}, "arch must be one of amd64, arm64, not 'armhf'"),
+        ({"hosts": [{**PI, "machine": "vm", "arch": "amd64"}]}, "arch must be one of arm64, not 'amd64'"),
         ({"hosts": [{**PI, "os": "plan9"}]}, "os must be one of debian-12, not 'plan9'"),
         ({"hosts": [{**PI, "machine": "cloud"}]}, "machine must be one of container, vm, not 'cloud'"),
         (

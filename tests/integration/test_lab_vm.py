@@ -1,0 +1,90 @@
+"""The lab's virtual machine: what a container cannot show, because it is the kernel's own."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .test_lab import assert_nothing_stays, new_name  # puts `lab` on the path
+
+# isort: split
+from lab import cache, emulation, fleet, footprint
+from lab.faults import Faults
+from lab.lab import Lab, booted
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
+
+FLEET = {
+    "hosts": [
+        {"name": "hub", "kind": "server", "memory": 512},
+        {"name": "pi", "kind": "raspberry-pi-4", "memory": 512, "cpus": 2, "disk": 4096, "machine": "vm"},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if reason := cache.absent("vm"):
+        pytest.skip(reason)
+    with booted(fleet.parse({"hosts": FLEET["hosts"][:1]}, "warm-up"), new_name()):
+        pass
+    before, state = footprint.take(), tmp_path_factory.mktemp("state")
+    with booted(fleet.parse(FLEET, "test"), new_name(), state=state) as up:
+        yield up
+    assert not emulation.ENTRY.exists()
+    assert_nothing_stays(before, state)
+
+
+def test_a_machine_is_the_board_with_its_own_kernel(lab: Lab) -> None:
+    assert lab.ssh("pi", "systemctl is-system-running --wait", timeout=300).strip() == "running"
+    assert lab.ssh("pi", "tr -d '\\0' < /proc/device-tree/model") == "Raspberry Pi 4 Model B Rev 1.4"
+    assert lab.ssh("pi", "uname -m; nproc; id -un; sudo -n id -un").split() == ["aarch64", "2", "pi", "root"]
+    assert 400 < int(lab.ssh("pi", "free -m | awk '/^Mem:/ {print $2}'")) < 512
+    assert 3500 < int(lab.ssh("pi", "df --output=size -m / | tail -1")) < 4096
+
+
+def test_memory_of_a_unit_is_limited(lab: Lab) -> None:
+    assert lab.ssh("pi", "stat --file-system --format=%T /sys/fs/cgroup").strip() == "cgroup2fs"
+    limits = "-p MemoryMax=30M -p MemorySwapMax=0"
+    eater = "python3 -c 'x = b\"1\" * (100 << 20)'"
+    command = f"sudo systemd-run --quiet --wait --pipe {limits} {eater}; echo status $?"
+    assert "status 0" not in lab.ssh("pi", command, timeout=120)
+    assert "status 0" in lab.ssh("pi", command.replace("30M", "300M"), timeout=120)
+
+
+def test_swap_zram_and_sysctl_are_its_own(lab: Lab) -> None:
+    here = [Path(path).read_text() for path in ("/proc/swaps", "/proc/sys/vm/swappiness")]
+    make = "sudo fallocate -l 64M /swap && sudo chmod 600 /swap && sudo mkswap -q /swap && sudo swapon /swap"
+    assert "/swap" in lab.ssh("pi", f"{make} && cat /proc/swaps", timeout=120)
+    zram = "sudo modprobe zram && echo 32M | sudo tee /sys/block/zram0/disksize && sudo mkswap -q /dev/zram0"
+    assert "/dev/zram0" in lab.ssh("pi", f"{zram} && sudo swapon /dev/zram0 && cat /proc/swaps", timeout=120)
+    assert lab.ssh("pi", "sudo sysctl -q vm.swappiness=77; cat /proc/sys/vm/swappiness").strip() == "77"
+    assert [Path(path).read_text() for path in ("/proc/swaps", "/proc/sys/vm/swappiness")] == here
+
+
+def test_the_kernel_gets_the_boot_folders_command_line_at_a_reboot(lab: Lab) -> None:
+    lab.ssh("pi", "sudo sed -i '1s/$/ lab.word=1/' /boot/firmware/cmdline.txt")
+    assert "lab.word=1" not in lab.ssh("pi", "cat /proc/cmdline")
+    before = lab.ssh("pi", "cat /proc/sys/kernel/random/boot_id")
+    Faults(lab).reboot("pi")
+    assert "lab.word=1" in lab.ssh("pi", "cat /proc/cmdline")
+    assert lab.ssh("pi", "cat /proc/sys/kernel/random/boot_id") != before
+
+
+def test_faults(lab: Lab) -> None:
+    faults = Faults(lab)
+    faults.clock("pi", -300)
+    offset = int(lab.ssh("pi", "date +%s")) - int(lab.ssh("hub", "date +%s"))
+    assert offset == pytest.approx(-300, abs=10)
+    faults.clock("pi", 0)
+    faults.fill_disk("pi", 20)
+    assert int(lab.ssh("pi", "df --output=avail -m / | tail -1")) <= 20
+    faults.free_disk("pi")
+    faults.rate("pi", 1000)
+    assert re.search(r"tbf .* rate 1Mbit", lab.ssh("pi", "tc qdisc show dev eth0"))
+    faults.rate("pi", 0)
+    assert "tbf" not in lab.ssh("pi", "tc qdisc show dev eth0")
+    faults.kill("pi")
+    assert lab.host("pi").group.processes() == set()
