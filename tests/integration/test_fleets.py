@@ -19,8 +19,11 @@ from .test_run import QUICK, rows
 def changed(fleet: LocalFleet) -> Iterator[LocalFleet]:
     """The fleet, whose inventory a test may change; put back afterwards."""
     yield fleet
+    provisioned = bool(fleet.host_vars)
     fleet.host_vars.clear()
     fleet.write_inventory()
+    if provisioned:
+        fleet.play("provision")
 
 
 def add_unreachable(fleet: LocalFleet) -> None:
