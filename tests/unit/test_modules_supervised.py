@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from unit.driving import run_module
 
 BIN = Path(sys.executable).parent
