@@ -168,6 +168,7 @@ def test_an_interrupted_playbook_leaves_nothing_that_the_next_one_trips_over(fle
         playbook.kill()
     assert refused.returncode != 0
     assert "is followed by another playbook" in refused.stderr
+    assert "fatal:" not in refused.stdout
     # a run is left behind once nobody has looked at it for a while
     followed = runs / new().pop() / "followed"
     wait_for(lambda: time.time() - followed.stat().st_mtime > 5, "the follower is gone")
