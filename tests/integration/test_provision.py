@@ -16,10 +16,12 @@ def test_a_second_time_changes_nothing(fleet: LocalFleet) -> None:
 
 
 def test_check_mode_on_a_fleet_that_is_up_changes_nothing(fleet: LocalFleet) -> None:
+    folders = (fleet.results, fleet.folder / "state/hub/runs")
+    before = [set(folder.glob("*")) for folder in folders]
     for playbook in ("provision", "run_fl"):
         done = fleet.play(playbook, options=("--check", "--diff"))
         assert done.returncode == 0, done.stdout + done.stderr
-    assert not fleet.results.exists() or not any("--check" in path.name for path in fleet.results.iterdir())
+    assert [set(folder.glob("*")) for folder in folders] == before
 
 
 def test_check_mode_before_the_first_provisioning(tmp_path) -> None:  # type: ignore[no-untyped-def]
