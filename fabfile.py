@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 
 from fabric import task
+from invoke.context import Context
+from invoke.exceptions import Exit
+from rich.console import Console
+
 from fleet import lines as fleet_lines
 from fleet import status as fleet_status
 from fleet.hosts import Host, read_hosts
 from fleet.settings import SettingError
-from invoke.context import Context
-from invoke.exceptions import Exit
-from rich.console import Console
 
 INVENTORY = "inventory file or folder; without it the one in ansible.cfg"
 HOST = "only these hosts or groups, a pattern as ansible-playbook --limit takes it"

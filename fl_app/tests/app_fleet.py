@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fl_app.settings import Config, defaults
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from fl_app import client_app, server_app
+from fl_app.settings import Config, defaults
 
 Fault = Callable[[int, Message], Message | Error | None]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch._dynamo  # noqa: F401 (before Ansible, which other tests load, puts a class in the place of sys.intern)
+
 from fl_app.settings import Config
 
 from .app_fleet import config_of

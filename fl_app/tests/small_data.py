@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from fl_app.datasets import CIFAR10_FILES, IDX_FILES
 from numpy.typing import NDArray
+
+from fl_app.datasets import CIFAR10_FILES, IDX_FILES
 
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from fl_app.errors import AppError
-from fl_app.models import build_model
 from flwr.app import Array, ArrayRecord
 
 from fl_app import arrays
+from fl_app.errors import AppError
+from fl_app.models import build_model
 
 
 def test_a_model_survives_the_journey_with_all_its_buffers() -> None:

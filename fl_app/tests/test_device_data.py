@@ -3,14 +3,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from fl_app import device_data, host
 from fl_app.datasets import DATASETS
 from fl_app.errors import AppError
 from fl_app.prepare import prepare
 from fl_app.settings import Config
 from fl_app.storage import FILE
-from PIL import Image
-
-from fl_app import device_data, host
 
 
 def node(folder: Path, **others: Any) -> dict[str, Any]:

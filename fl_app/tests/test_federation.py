@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fl_app.errors import AppError
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 from safetensors.numpy import load_file
+
+from fl_app.errors import AppError
 
 from .app_fleet import Fault, Fleet, config_of, read_csv, serve
 

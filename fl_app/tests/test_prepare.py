@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+
 from fl_app.datasets import find
 from fl_app.errors import AppError
 from fl_app.partition import PARTITIONERS, partition
 from fl_app.prepare import main, prepare
 from fl_app.settings import PYPROJECT, Config
 from fl_app.storage import FILE
-from safetensors.numpy import load_file
 
 LABELS = np.repeat(np.arange(10), 100)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fl_app.datasets import DATASETS, find
 from fl_app.errors import AppError
 from fl_app.readers import read_cifar, read_csv_digits, read_idx

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+
 from fl_app.errors import AppError
 from fl_app.settings import PYPROJECT, SETTINGS, Config, defaults, schema
 

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fl_app.errors import AppError
-from fl_app.run_folder import RunFolder
-from fl_app.settings import Config
-from fl_app.strategies import NOT_FOR_ARRAYS, STRATEGIES
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy
 from flwr.serverapp.strategy import Strategy
 
 from fl_app import checkpoints, strategies
+from fl_app.errors import AppError
+from fl_app.run_folder import RunFolder
+from fl_app.settings import Config
+from fl_app.strategies import NOT_FOR_ARRAYS, STRATEGIES
 
 from .app_fleet import Fleet, config_of, set_task
 

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 import torch
+
+from fl_app import training
 from fl_app.datasets import DATASETS
 from fl_app.device_data import Split
 from fl_app.errors import AppError
 from fl_app.models import MODELS, build_model
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.settings import Config
-
-from fl_app import training
 
 ENTRY = DATASETS["mnist5k"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver import Chrome
+
 from browser import folders
 from fleet.report.load import load_run
 from fleet.report.page import write_report
-from selenium.webdriver import Chrome
 
 HOSTS = ("pi-1", "pi-2", "laptop", "pi-3")
 EVIL = "<img src=x onerror=\"document.title='broken'\"><b>pi</b> $x^2$"

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+
 from ports import free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]

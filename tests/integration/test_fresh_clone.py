@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from ports import free_ports
 
 from .conftest import PROJECT

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from lab import fleet, footprint, names
 from lab.errors import LabError, run
 from lab.faults import Faults

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from fleet import app
 from fleet.settings import SettingError
 from unit.driving import APP, ROOT, write_app

@@ -8,8 +8,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from fleet.bundle import bundle
 from flwr.cli.build import build_fab_from_disk
+
+from fleet.bundle import bundle
 from unit.driving import APP, write_app
 
 SERVER = "from flwr.serverapp import ServerApp\napp = ServerApp()\n"

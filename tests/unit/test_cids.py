@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fleet.cids import assign
 from fleet.settings import SettingError
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
+
 from fleet import status
 from fleet.hosts import Host, Ssh
-from rich.console import Console
 from unit.driving import LIMIT, ROOT
 
 if TYPE_CHECKING:

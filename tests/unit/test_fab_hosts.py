@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from fleet.hosts import read_hosts
 from fleet.settings import SettingError
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from fleet.hosts import Host, Ssh
 from fleet.shell import HostError, LocalShell, Shell, SshShell, as_user, on_all
 from unit.sshd import Sshd

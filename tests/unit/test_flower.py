@@ -6,6 +6,7 @@ import json
 import shlex
 
 import pytest
+
 from fleet import flower
 
 # What flwr 1.41 printed, with exit status 0, when no SuperLink listened.

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from ports import free_ports
 
 SCRIPT = Path(__file__).resolve().parents[2] / "files/install_requirements.py"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import SettingError
 from unit.driving import ROOT

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from lab import cache, fleet, inventory, kind, names, nft, packages, registries, rootfs, state
 from lab.cli import FAULTS, main, parser
 from lab.errors import LabError, run

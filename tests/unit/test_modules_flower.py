@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flwr.common.config import parse_config_args
+
 from unit.driving import APP, run_module
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from unit.driving import errors, run_play
 
 if TYPE_CHECKING:

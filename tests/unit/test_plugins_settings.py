@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from unit.driving import ROOT, errors, run_play, write_app
 
 INVENTORY = """

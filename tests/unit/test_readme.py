@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from fleet import role_readmes, settings_table
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from browser import folders
 from fleet.report.load import ResultsError, load_run
 from fleet.report.summary import Absence, absences, best_tested, device_summaries, fleet, last_tested

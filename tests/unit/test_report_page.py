@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
 from browser import folders
 from fleet.report.load import load_run
 from fleet.report.page import render, write_report

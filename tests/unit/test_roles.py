@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils import basic
+
 from fleet import app
 from fleet.settings import FLEET
 from unit.driving import ACTIONS, MODULES, ROOT

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from browser import folders
 from fleet import rounds
 

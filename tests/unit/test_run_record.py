@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fleet.run_record import compose, write
 
 KNOWN: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fleet.settings import FLEET, Setting, SettingError, check_all, from_schema, unknown
 
 ROUNDS = Setting("rounds", "int", 3, "", min=1)

@@ -11,6 +11,7 @@ import click
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
+
 from fleet import app, cids, resume
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown

@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 from fleet.rounds import format_round
 from fleet.terminal import warn
 
