@@ -22,6 +22,7 @@ class Fleet:
     remote: tuple[str, ...]
     server_is_here: bool
     variables: dict[str, object]  # the server's, among which are those that the inventory gives to all
+    host_variables: dict[str, Mapping[str, object]]  # each host's
 
     @classmethod
     def from_task_vars(cls, variables: Mapping[str, Any]) -> Fleet:
@@ -35,6 +36,7 @@ class Fleet:
             cids={host: hostvars[host]["cid"] for host in devices if "cid" in hostvars[host]},
             remote=tuple(host for host in devices if host not in local),
             variables=dict(hostvars[servers[0]]) if servers else {},
+            host_variables={host: hostvars[host] for host in (*servers, *devices)},
             server_is_here=any(host in local and "superlink_address" not in hostvars[host] for host in servers),
         )
 

@@ -26,7 +26,8 @@ class Setting:
 
     `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum
     itself is not allowed); `choices` and `pattern` (a regular expression that the whole text must match) bound
-    texts.
+    texts, for which `says` may put what is allowed into words. `per_host`: a host of the inventory may have its own
+    value, as a variable of that name.
     """
 
     name: str
@@ -38,10 +39,14 @@ class Setting:
     exclusive_min: bool = False
     choices: tuple[str, ...] | None = None
     pattern: str | None = None
+    says: str = ""
+    per_host: bool = False
 
     @property
     def allowed(self) -> str:
         """What is allowed, in words for an error line and for the README's table."""
+        if self.says:
+            return self.says
         if self.choices is not None:
             return ", ".join(self.choices)
         if self.type == "bool":
@@ -158,6 +163,46 @@ FLEET: tuple[Setting, ...] = (
         "bool",
         False,
         "no TLS and no SuperNode authentication, for a closed test bench only; warns at each use",
+    ),
+    Setting("upgrade", "bool", False, "provision.yml: upgrade every package of the hosts' systems"),
+    Setting(
+        "allow_reboot",
+        "bool",
+        False,
+        "provision.yml: reboot the hosts that need it, once, in the end; else they are named",
+    ),
+    Setting(
+        "swap",
+        "str",
+        "auto",
+        "swap on a host's disk, in MB, in place of the system's own; `auto` fills memory up to 2 GB; 0 is none",
+        pattern=r"auto|\d{1,6}",
+        says="auto, or a whole number from 0",
+        per_host=True,
+    ),
+    Setting(
+        "swappiness",
+        "int",
+        10,
+        "how readily a host with such swap uses it (vm.swappiness)",
+        min=0,
+        max=200,
+        per_host=True,
+    ),
+    Setting(
+        "governor",
+        "str",
+        "performance",
+        "governor of a Raspberry Pi's CPU frequency; `keep` leaves it",
+        choices=("performance", "schedutil", "ondemand", "conservative", "powersave", "keep"),
+        per_host=True,
+    ),
+    Setting(
+        "headless",
+        "bool",
+        True,
+        "a Raspberry Pi boots without a desktop, and with little memory for its GPU; false leaves both",
+        per_host=True,
     ),
 )
 

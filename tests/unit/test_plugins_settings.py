@@ -185,3 +185,28 @@ def test_a_run_configuration_that_flower_cannot_read(check: Check, text: str) ->
 def test_group_vars_may_hold_settings_of_the_app_that_ships_while_another_runs(check: Check) -> None:
     check.group_vars("rounds: 3\n")
     check("-e", f"app={write_app(check.folder / 'app')}")
+
+
+def test_a_host_may_have_a_value_of_its_own(check: Check) -> None:
+    hosts = inventory(a={"swap": 512, "headless": "no"}, b={})
+    found = check(hosts=hosts)["hosts"]
+    assert (found["a"]["swap"], found["a"]["headless"]) == ("512", False)
+    assert (found["b"]["swap"], found["hub"]["swap"], found["b"]["headless"]) == ("auto", "auto", True)
+    assert {host: values["swap"] for host, values in check("-e", "swap=0", hosts=hosts)["hosts"].items()} == {
+        "hub": "0",
+        "a": "0",
+        "b": "0",
+    }
+    check.group_vars("swap: 256\n")
+    found = check(hosts=hosts)["hosts"]
+    assert (found["a"]["swap"], found["b"]["swap"]) == ("512", "256")
+
+
+def test_a_hosts_own_value_is_checked(check: Check) -> None:
+    lines = check.refused("-e", "swappiness=201", hosts=inventory(a={"swap": "1G"}, b={"governor": "fast"}))
+    assert lines == [
+        "swappiness=201 (extra var) is not allowed; allowed: a whole number from 0 up to 200",
+        "swap=1G (inventory, host a) is not allowed; allowed: auto, or a whole number from 0",
+        "governor=fast (inventory, host b) is not allowed; allowed: performance, schedutil, ondemand, conservative, "
+        "powersave, keep",
+    ]

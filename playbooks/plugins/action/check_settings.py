@@ -42,6 +42,11 @@ settings: {description: Every setting with its value., type: dict, returned: suc
 run_config: {description: The app's run configuration., type: dict, returned: success}
 app: {description: 'The app: folder, name, version, dependencies and hooks.', type: dict, returned: success}
 cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
+hosts:
+  description: The settings of each host that a host may have of its own.
+  type: dict
+  returned: success
+  sample: {pi4: {swap: auto}}
 resume:
   description: Folder and files of the run to go on from; empty without one.
   type: dict
@@ -90,6 +95,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         config = {name.replace("_", "-"): value for name, value in app_values.items()}
         errors += _app_config(str(values["app_config"]), flower_app, config)
         errors += fleet.errors()
+        of_hosts, host_errors = _of_hosts(FLEET, values, given, fleet)
+        errors += host_errors
         remembered = _remembered(state)
         try:
             numbers = cids.assign(fleet.devices, fleet.cids, remembered)
@@ -124,6 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "hooks": flower_app.hooks,
             },
             "cids": numbers,
+            "hosts": of_hosts,
             "server": fleet.server,
             "resume": {"folder": str(earlier.folder), "files": earlier.files} if earlier else {},
         }
@@ -182,8 +190,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def _inline(settings: Iterable[Setting], fleet: Fleet) -> dict[str, tuple[object, str]]:
     """Settings that stand in the inventory itself, as variables of all hosts."""
-    names = {setting.name for setting in settings} & fleet.variables.keys()
+    names = {setting.name for setting in settings if not setting.per_host} & fleet.variables.keys()
     return {name: (fleet.variables[name], "inventory") for name in names}
+
+
+def _of_hosts(
+    settings: Iterable[Setting], values: dict[str, Value], given: dict[str, tuple[object, str]], fleet: Fleet
+) -> tuple[dict[str, dict[str, Value]], list[str]]:
+    """Return each host's own settings, and a line for each mistake in the inventory.
+
+    Ansible has put together what a host's variable says; what it says for all hosts alike is checked already.
+    """
+    found: dict[str, dict[str, Value]] = {host: {} for host in fleet.host_variables}
+    errors: list[str] = []
+    for setting in settings:
+        for host, variables in fleet.host_variables.items() if setting.per_host else ():
+            found[host][setting.name] = values[setting.name]
+            value = variables.get(setting.name)
+            if value is None or (setting.name in given and value == given[setting.name][0]):
+                continue
+            try:
+                found[host][setting.name] = setting.check(value, f"inventory, host {host}")
+            except SettingError as error:
+                errors.append(str(error))
+    return found, errors
 
 
 def _trusted(value: object) -> object:
