@@ -3,7 +3,10 @@
 # make test ROLE=service   only that role's molecule scenario (as root)
 # make lint   only the linters and the type checker
 # make stop   end the run and the services on this machine
-# make lab    (as root) boot virtual devices for inventory/lab.yml; make lab-down removes every trace of them
+# make lab    (as root) boot virtual devices for inventory/lab.yml
+# make lab-arm64, make lab-vm   beside them, hosts of the boards' architecture (tests/lab/README.md); built once, minutes
+# make lab-down [NAME=arm64]    remove every trace of all of them, or of one
+# make test-vm   (as root) the tests of the virtual machine, which `make test` leaves out
 # make clean  remove the virtual environment and the fleet of this machine (results/ stays)
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +15,7 @@ STATE := .fleet
 # What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
 SOURCES := $(shell find inventory playbooks roles files -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
-.PHONY: run test lint stop clean venv lab lab-down
+.PHONY: run test test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
 .DELETE_ON_ERROR:
 
 run: $(STATE)/provisioned
@@ -38,6 +41,10 @@ $(STATE)/provisioned: $(VENV)/installed $(SOURCES)
 test: $(VENV)/tested
 	$(BIN)/python -m pytest $(if $(ROLE),"tests/integration/test_molecule.py::test_scenario[$(ROLE)]")
 
+test-vm: $(VENV)/tested
+	$(BIN)/python tests/lab cache vm
+	$(BIN)/python -m pytest tests/integration/test_lab_vm.py
+
 lint: $(VENV)/tested
 	$(BIN)/python -m pytest tests/lint
 
@@ -50,5 +57,9 @@ clean: stop
 lab: venv
 	$(BIN)/python tests/lab up
 
+lab-arm64 lab-vm: lab-%: venv
+	$(BIN)/python tests/lab cache $*
+	$(BIN)/python tests/lab --name $* up --subnet auto tests/lab/fleets/$*.yml
+
 lab-down: venv
-	$(BIN)/python tests/lab down
+	$(BIN)/python tests/lab $(if $(NAME),--name $(NAME) down,down --all)

@@ -5,25 +5,21 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .test_lab import assert_nothing_stays, new_name  # puts `lab` on the path
-
-# isort: split
-from lab import cache, emulation, fleet, footprint, names
+from lab import cache, emulation, names
 from lab.errors import run
 from lab.faults import Faults
-from lab.lab import Lab, booted
-from lab.network import free_subnet
+from lab.lab import Lab
 from lab.waiting import wait_for
+
+from .labs import ANSIBLE, COMMAND, crash, new_name, nothing_stays, traceless
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
-COMMAND = [sys.executable, str(names.REPOSITORY / "tests" / "lab")]
 FLWR = next(
     line
     for line in (names.REPOSITORY / "files/constraints/fleet.txt").read_text(encoding="utf-8").splitlines()
@@ -37,49 +33,38 @@ FLEET = {
 }
 
 
-@pytest.fixture(scope="module")
-def before() -> dict[str, list[str]]:
+@pytest.fixture(scope="module", autouse=True)
+def _in_the_cache() -> None:
     if reason := cache.absent("arm64"):
         pytest.skip(reason)
-    with booted(fleet.parse({"hosts": [{"name": "warm-up", "kind": "server"}]}, "warm-up"), new_name()):
-        pass
-    return footprint.take()
 
 
 @pytest.fixture(scope="module")
-def lab(before: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    state = tmp_path_factory.mktemp("state")
-    with booted(fleet.parse(FLEET, "test"), new_name(), state=state) as up:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with traceless(FLEET, tmp_path_factory.mktemp("state")) as up:
         yield up
-    assert_nothing_stays(before, state)
 
 
-def test_nothing_stays_after_a_crash(before: dict[str, list[str]], tmp_path: Path) -> None:
-    name, subnet = new_name(), str(free_subnet())
+def test_nothing_stays_after_a_crash(tmp_path: Path) -> None:
     file = tmp_path / "fleet.json"  # which is YAML
     file.write_text(json.dumps(FLEET), encoding="utf-8")
-    command = [*COMMAND, "--state", str(tmp_path / "state"), "--name", name]
-    with subprocess.Popen([*command, "up", str(file), "--subnet", subnet], stdout=-3, stderr=-3) as up:
-        planned = names.parse(name, subnet, tmp_path / "state")
-        wait_for(lambda: any(planned.folder.glob("hosts/*/console.log")), 60, "no host was started")
-        assert emulation.ENTRY.exists()
-        up.send_signal(signal.SIGKILL)
-    subprocess.run([*command, "down"], check=True, stdout=-3)
-    assert not emulation.ENTRY.exists()
-    assert_nothing_stays(before, tmp_path / "state")
+
+    def started(lab: names.Names) -> bool:
+        return emulation.ENTRY.exists() and any(lab.folder.glob("hosts/*/console.log"))
+
+    crash(started, tmp_path / "state", str(file))
 
 
-def test_nothing_stays_of_a_build_that_was_killed(before: dict[str, list[str]], tmp_path: Path) -> None:
+def test_nothing_stays_of_a_build_that_was_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "LAB_CACHE": str(tmp_path)}
     command = [*COMMAND, "cache", "arm64"]
-    with subprocess.Popen(command, env=environment, stdout=-3, stderr=-3, start_new_session=True) as build:
-        wait_for(lambda: any(tmp_path.glob("*.partial/usr")), 60, "the build did not begin")
-        os.killpg(build.pid, signal.SIGKILL)
-    wait_for(lambda: not run(["pgrep", "--session", str(build.pid)], check=False).stdout, 10, "the build goes on")
-    assert emulation.ENTRY.exists()
-    subprocess.run([*COMMAND, "--name", new_name(), "down"], env=environment, check=True, stdout=-3)
-    assert not emulation.ENTRY.exists()
-    assert_nothing_stays(before, tmp_path / "state")
+    with nothing_stays(tmp_path / "state"):
+        with subprocess.Popen(command, env=environment, stdout=-3, stderr=-3, start_new_session=True) as build:
+            wait_for(lambda: any(tmp_path.glob("*.partial/usr")), 60, "the build did not begin")
+            os.killpg(build.pid, signal.SIGKILL)
+        wait_for(lambda: not run(["pgrep", "--session", str(build.pid)], check=False).stdout, 10, "the build goes on")
+        assert emulation.ENTRY.exists()
+        subprocess.run([*COMMAND, "--name", new_name(), "down"], env=environment, check=True, stdout=-3)
 
 
 def test_a_host_is_an_arm64_debian(lab: Lab) -> None:
@@ -91,7 +76,7 @@ def test_a_host_is_an_arm64_debian(lab: Lab) -> None:
 
 
 def test_ansible_sees_the_boards_architecture(lab: Lab) -> None:
-    ansible = [str(Path(sys.executable).parent / "ansible"), "all", "-i", str(lab.inventory)]
+    ansible = [*ANSIBLE, "-i", str(lab.inventory)]
     done = run([*ansible, "-m", "ansible.builtin.ping"], timeout=120)
     assert len(re.findall(r"ping\W+pong", done.stdout)) == len(lab.hosts)
     facts = run([*ansible, "-m", "ansible.builtin.setup", "-a", "filter=ansible_architecture"], timeout=120).stdout

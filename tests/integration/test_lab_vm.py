@@ -1,4 +1,7 @@
-"""The lab's virtual machine: what a container cannot show, because it is the kernel's own."""
+"""The lab's virtual machine: what a container cannot show, because it is the kernel's own.
+
+These tests run where this file is named: `make test-vm`.
+"""
 
 import os
 import re
@@ -7,34 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from .test_lab import assert_nothing_stays, new_name  # puts `lab` on the path
-
-# isort: split
-from lab import cache, emulation, fleet, footprint
+from lab import cache
 from lab.faults import Faults
-from lab.lab import Lab, booted
+from lab.lab import Lab
+
+from .labs import SERVER, traceless
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
 FLEET = {
     "hosts": [
-        {"name": "hub", "kind": "server", "memory": 512},
+        SERVER,
         {"name": "pi", "kind": "raspberry-pi-4", "memory": 512, "cpus": 2, "disk": 4096, "machine": "vm"},
     ]
 }
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
+    if not any(Path(__file__).name in word for word in pytestconfig.invocation_params.args):
+        pytest.skip("slow: `make test-vm` runs these")
     if reason := cache.absent("vm"):
         pytest.skip(reason)
-    with booted(fleet.parse({"hosts": FLEET["hosts"][:1]}, "warm-up"), new_name()):
-        pass
-    before, state = footprint.take(), tmp_path_factory.mktemp("state")
-    with booted(fleet.parse(FLEET, "test"), new_name(), state=state) as up:
+    with traceless(FLEET, tmp_path_factory.mktemp("state")) as up:
         yield up
-    assert not emulation.ENTRY.exists()
-    assert_nothing_stays(before, state)
 
 
 def test_a_machine_is_the_board_with_its_own_kernel(lab: Lab) -> None:

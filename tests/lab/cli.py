@@ -14,7 +14,8 @@ from . import cache, fleet, inventory, names
 from .errors import LabError
 from .faults import Faults
 from .host import greets
-from .lab import Lab
+from .lab import Lab, in_folder
+from .waiting import each
 
 # Each fault: the values that follow the host, and what it does. Its method has the same name.
 FAULTS: dict[str, tuple[dict[str, Callable[[str], Any]], str]] = {
@@ -48,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="boot a fleet")
     up.add_argument("fleet", nargs="?", type=Path, default=fleet.DEFAULT, help="its YAML file")
     up.add_argument("--subnet", default=names.DEFAULT_SUBNET, help="a /24, or auto (default: %(default)s)")
-    commands.add_parser("down", help="remove every trace of the lab")
+    down = commands.add_parser("down", help="remove every trace of the lab")
+    down.add_argument("--all", action="store_true", help="of every lab in the folder")
     built = commands.add_parser("cache", help="build ahead what hosts of an architecture are made from")
     built.add_argument("what", choices=cache.TIMES)
     commands.add_parser("status", help="show the hosts")
@@ -97,10 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
         default = names.parse(names.DEFAULT_NAME, names.DEFAULT_SUBNET)
         print(inventory.static(default, fleet.load(fleet.DEFAULT)), end="")
     elif arguments.command == "down":
-        if (state / arguments.name / "plan.json").exists():
-            Lab.find(arguments.name, state).down()
+        labs = in_folder(state) if arguments.all else [arguments.name]
+        each(lambda name: Lab.clear(name, state), labs)
         cache.tidy()
-        say(f"the lab {arguments.name} is down")
+        say(f"down: {', '.join(labs) or 'there was no lab'}")
     elif arguments.command == "cache":
         say(f"in the cache: {cache.build(arguments.what, say)}")
     elif arguments.command == "status":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import yaml
@@ -14,19 +15,23 @@ STATIC = REPOSITORY / "inventory" / "lab.yml"
 KEY = "id_ed25519"
 SSH_CONFIG = "ssh_config"
 KNOWN_HOSTS = "known_hosts"
+# A socket's path has 107 bytes: Ansible's own part of it, and what ssh adds until it listens there.
+LONGEST_CONTROL = 107 - len("/0123456789") - len(".0123456789abcdef")
+DEFAULT_CONTROL = "~/.ansible/cp"
 HEAD = """\
 # The lab's default fleet (`make lab`), made by `python tests/lab inventory > inventory/lab.yml`.
 # Another fleet, name or subnet has its own in .lab/NAME/inventory.yml.
 """
 
 
-def inventory(names: Names, fleet: Fleet, lab_folder: str) -> dict[str, Any]:
+def inventory(names: Names, fleet: Fleet, lab_folder: str, control: str) -> dict[str, Any]:
     """Return an inventory with the groups of the default one: server, and devices with its children.
 
     Args:
         names: the lab's names.
         fleet: its hosts.
         lab_folder: the lab's folder as Ansible shall find it, a path or a template.
+        control: the folder of the connections that Ansible keeps, likewise.
     """
     groups: dict[str, dict[str, Any]] = {"server": {}, "raspberry_pis": {}, "jetsons": {}}
     for index, host in enumerate(fleet.hosts):
@@ -41,6 +46,7 @@ def inventory(names: Names, fleet: Fleet, lab_folder: str) -> dict[str, Any]:
             "vars": {
                 "ansible_ssh_private_key_file": f"{lab_folder}/{KEY}",
                 "ansible_ssh_common_args": f"{options} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+                "ansible_control_path_dir": control,
                 "ansible_python_interpreter": "/usr/bin/python3",
             },
             "children": {
@@ -53,13 +59,26 @@ def inventory(names: Names, fleet: Fleet, lab_folder: str) -> dict[str, Any]:
 
 def static(names: Names, fleet: Fleet) -> str:
     """Return the text of the committed inventory of the default lab, which finds its folder from its own."""
-    folder = f"{{{{ inventory_dir }}}}/../.lab/{names.lab}"
-    return HEAD + "---\n" + yaml.safe_dump(inventory(names, fleet, folder), sort_keys=False, width=110)
+    place = f"/../.lab/{names.lab}"
+    own = f"{place}/{names.connections.name}"
+    longest = LONGEST_CONTROL - len(own) + len("/inventory/..")
+    control = f"{{{{ inventory_dir ~ '{own}' if inventory_dir | length <= {longest} else '{DEFAULT_CONTROL}' }}}}"
+    return HEAD + _yaml(inventory(names, fleet, f"{{{{ inventory_dir }}}}{place}", control))
+
+
+def control_folder(names: Names) -> str:
+    """Return where Ansible shall keep connections: in the lab's folder, unless its path is too long for a socket."""
+    path = str(names.connections)
+    return path if len(os.fsencode(path)) <= LONGEST_CONTROL else DEFAULT_CONTROL
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    return "---\n" + yaml.safe_dump(data, sort_keys=False, width=110)
 
 
 def write(names: Names, fleet: Fleet) -> None:
     """Write inventory.yml and ssh_config into the lab's folder."""
-    text = "---\n" + yaml.safe_dump(inventory(names, fleet, str(names.folder)), sort_keys=False, width=110)
+    text = _yaml(inventory(names, fleet, str(names.folder), control_folder(names)))
     (names.folder / "inventory.yml").write_text(text, encoding="utf-8")
     variables = names.folder / "group_vars"  # Ansible looks for them beside the inventory
     if not variables.is_symlink():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from . import cache, cgroups, emulation, fleet, inventory, names, network, packages, registries
@@ -102,29 +104,31 @@ class Lab:
         """
         if os.geteuid() != 0:
             raise LabError("the lab needs root: it makes network namespaces and mounts (sudo make lab)")
-        chosen = str(network.free_subnet()) if subnet == "auto" else subnet
-        new = cls(names.parse(lab, chosen, state), hosts)
+        chosen = names.parse(lab, names.DEFAULT_SUBNET if subnet == "auto" else subnet, state)
         if installed := packages.ensure():
             say(f"installed {' '.join(installed)}")
         found = registries.find()
-        new.folders = found.folders
         cache.prepare(hosts, found, say)
-        with locked(new.folder.with_name(f"{lab}.lock"), wait=False):
-            if (new.folder / PLAN).exists():
+        with locked(chosen.lock, wait=False, remove=True):
+            if (chosen.folder / PLAN).exists():
                 raise LabError(f"the lab {lab!r} is up already, or was left by a crash: take it down first")
             try:
                 with locked(MACHINE / NETWORK_LOCK, wait=True, remove=True):
-                    if problem := network.taken(new.names):
+                    if subnet == "auto":
+                        chosen = replace(chosen, subnet=network.free_subnet())
+                    if problem := network.taken(chosen):
                         raise LabError(problem)
+                    new = cls(chosen, hosts)
+                    new.folders = found.folders
                     new._write_plan()
                     network.up(new.names, found, new.settings)
                 new._boot(found)
             except BaseException:
-                if (new.folder / PLAN).exists():
+                if (chosen.folder / PLAN).exists():
                     say("taking down what was made")
                     new._remove()
                 else:
-                    new._forget()
+                    _forget(chosen)
                 raise
         return new
 
@@ -189,10 +193,22 @@ class Lab:
 
     def down(self) -> None:
         """Remove every trace of the lab, whatever state it is in."""
-        with locked(self.folder.with_name(f"{self.names.lab}.lock"), wait=True):
+        with locked(self.names.lock, wait=True):
             self._remove()
 
+    @classmethod
+    def clear(cls, lab: str, state: Path) -> None:
+        """Remove every trace of the lab of this name, also of one that was not planned yet when it crashed."""
+        named = names.parse(lab, names.DEFAULT_SUBNET, state)
+        if named.folder.exists() or named.lock.exists():
+            with locked(named.lock, wait=True):
+                if (named.folder / PLAN).exists():
+                    cls.find(lab, state)._remove()
+                else:
+                    _forget(named)
+
     def _remove(self) -> None:
+        self._close_connections()
         each(self._remove_host, self.hosts.values())
         self.lxcfs.remove()
         network.down(self.names)
@@ -200,13 +216,13 @@ class Lab:
         left = [path for path in self.folder.rglob("*") if path.is_dir() and mounted(path)]
         if left:  # never delete through a mount
             raise LabError(f"still mounted: {', '.join(map(str, left))}")
-        self._forget()
+        _forget(self.names)
 
-    def _forget(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.with_name(f"{self.names.lab}.lock").unlink(missing_ok=True)
-        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
-            self.folder.parent.rmdir()
+    def _close_connections(self) -> None:
+        """End what Ansible holds open, or the next lab at these addresses would stall on it."""
+        for socket in self.names.connections.glob("*"):
+            with contextlib.suppress(LabError):
+                run(["ssh", "-F", "none", "-S", socket, "-O", "exit", "lab"], check=False, timeout=5)
 
     def _remove_host(self, host: Host) -> None:
         host.remove()
@@ -238,6 +254,19 @@ class Lab:
         if name not in self.hosts:
             raise LabError(f"the lab {self.names.lab!r} has no host {name!r}; it has {', '.join(self.hosts)}")
         return self.hosts[name]
+
+
+def _forget(lab: names.Names) -> None:
+    shutil.rmtree(lab.folder, ignore_errors=True)
+    lab.lock.unlink(missing_ok=True)
+    if lab.folder.parent.is_dir() and not any(lab.folder.parent.iterdir()):
+        lab.folder.parent.rmdir()
+
+
+def in_folder(state: Path) -> list[str]:
+    """Return the names of the labs in a folder of labs, also of those that a crash left."""
+    found = {path.stem for path in state.glob("*") if path.suffix == ".lock" or path.is_dir()}
+    return sorted(name for name in found if names.LAB_NAME.fullmatch(name))
 
 
 @contextmanager

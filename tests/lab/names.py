@@ -37,6 +37,16 @@ class Names:
         return f"fb-{self.lab}"
 
     @property
+    def lock(self) -> Path:
+        """The file that is locked while the lab is made or removed; no other stays beside the folder."""
+        return self.folder.with_name(f"{self.lab}.lock")
+
+    @property
+    def connections(self) -> Path:
+        """The folder of the connections that Ansible keeps open."""
+        return self.folder / "cp"
+
+    @property
     def table(self) -> str:
         """The nftables table, of the families ip (NAT) and bridge (faults)."""
         return f"flowerbed_{self.lab}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 from lab import cache, fleet, inventory, kind, names, nft, packages, registries, rootfs, state
 from lab.cli import FAULTS, main, parser
@@ -135,6 +136,19 @@ def test_inventory_has_the_groups_of_the_default_one() -> None:
     assert "StrictHostKeyChecking=yes" in tree["vars"]["ansible_ssh_common_args"]
 
 
+def test_connections_are_kept_in_the_labs_folder_where_its_path_fits_a_socket() -> None:
+    def place(length: int) -> names.Names:
+        return names.parse("lab", names.DEFAULT_SUBNET, Path("/" + "x" * (length - len("//lab/cp"))))
+
+    assert inventory.control_folder(place(79)) == str(place(79).connections)
+    assert inventory.control_folder(place(80)) == "~/.ansible/cp"
+    template = yaml.safe_load(inventory.STATIC.read_text())["all"]["vars"]["ansible_control_path_dir"].strip("{} ")
+    chosen = Environment().compile_expression(template)
+    fits = "/" + "x" * (78 - len("/.lab/lab/cp")) + "/inventory"
+    assert chosen(inventory_dir=fits) == f"{fits}/../.lab/lab/cp"
+    assert chosen(inventory_dir=f"/x{fits}") == "~/.ansible/cp"
+
+
 def test_only_web_ports_and_the_resolvers_are_let_out() -> None:
     rules = nft.nat(default_names(), ["192.0.2.53"])
     assert "ip daddr { 192.0.2.53 } meta l4proto { tcp, udp } th dport 53 accept" in rules
@@ -162,6 +176,22 @@ def test_command_line_says_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     assert main(["--state", str(tmp_path), "status"]) == 1
     assert capsys.readouterr().err == f"lab: there is no lab 'lab' in {tmp_path}\n"
     assert main(["--state", str(tmp_path), "down"]) == 0
+
+
+def test_what_a_crash_leaves_before_the_plan_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    labs = tmp_path / ".lab"
+    (labs / "one" / "cp").mkdir(parents=True)
+    (labs / "two.lock").touch()
+    (labs / "notes.txt").touch()
+    assert main(["--state", str(labs), "--name", "two", "down"]) == 0
+    assert {path.name for path in labs.iterdir()} == {"one", "notes.txt"}
+    assert main(["--state", str(labs), "down", "--all"]) == 0
+    assert {path.name for path in labs.iterdir()} == {"notes.txt"}
+    (labs / "notes.txt").unlink()
+    (labs / "two.lock").touch()
+    assert main(["--state", str(labs), "down", "--all"]) == 0
+    assert not labs.exists()
 
 
 def test_mirrors_of_the_machine_are_used_for_its_own_release(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""What the tests of all the lab's tiers share."""
+
+import functools
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import fleet, footprint, names
+from lab.lab import Lab, booted
+from lab.network import free_subnet
+from lab.waiting import wait_for
+
+COMMAND = [sys.executable, str(names.REPOSITORY / "tests" / "lab")]
+ANSIBLE = [str(Path(sys.executable).parent / "ansible"), "all"]
+SERVER = {"name": "hub", "kind": "server", "memory": 512}
+
+
+def new_name() -> str:
+    return "t" + secrets.token_hex(3)
+
+
+@functools.cache
+def warm_up() -> None:
+    """Build the cache and install packages, which stay."""
+    with booted(fleet.parse({"hosts": [SERVER]}, "warm-up"), new_name()):
+        pass
+
+
+@contextmanager
+def nothing_stays(state: Path) -> Iterator[None]:
+    """Compare the machine before and after."""
+    warm_up()
+    before = footprint.take()
+    yield
+    assert not state.exists()
+    after = footprint.take()
+    if before["labs"] or after["labs"]:
+        pytest.skip("somebody else's lab is up on this machine: before and after cannot be compared")
+    assert footprint.changes(before, after) == []
+
+
+@contextmanager
+def traceless(hosts: dict[str, Any], state: Path) -> Iterator[Lab]:
+    """Boot a fleet of which nothing may stay behind."""
+    with nothing_stays(state), booted(fleet.parse(hosts, "test"), new_name(), state=state) as up:
+        yield up
+
+
+def crash(happened: Callable[[names.Names], bool], state: Path, *arguments: str) -> None:
+    """Kill `up` once something has happened, and take down what it left; nothing may stay."""
+    with nothing_stays(state):
+        planned = names.parse(new_name(), str(free_subnet()), state)
+        command = [*COMMAND, "--state", str(state), "--name", planned.lab]
+        up = [*command, "up", "--subnet", str(planned.subnet), *arguments]
+        with subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+            try:
+                wait_for(lambda: happened(planned), 60, "the moment to crash at was never seen")
+            finally:
+                started.send_signal(signal.SIGKILL)
+        subprocess.run([*command, "down"], check=True, stdout=subprocess.DEVNULL)
