@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,16 +21,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
-class LocalFleet:
-    """An inventory of a server and devices on this machine, and the playbooks run on it as a user runs them."""
+class Fleet:
+    """An inventory, and the playbooks run on it as a user runs them; the controller's state is in `folder`."""
 
     folder: Path
-    devices: int
-    host_vars: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.ports = free_ports(self.devices + 1)
-        self.write_inventory()
 
     @property
     def inventory(self) -> Path:
@@ -38,20 +33,6 @@ class LocalFleet:
     @property
     def results(self) -> Path:
         return self.folder / "results"
-
-    def write_inventory(self) -> None:
-        names = [f"device{number}" for number in range(1, self.devices + 1)]
-        local = {"ansible_connection": "local"}
-        hosts = {
-            name: {**local, "supernode_port": port, **self.host_vars.get(name, {})}
-            for name, port in zip(names, self.ports[1:], strict=True)
-        }
-        groups = {
-            "server": {"hosts": {"hub": {**local, "superlink_port": self.ports[0]}}},
-            "devices": {"hosts": hosts},
-        }
-        self.inventory.parent.mkdir(parents=True, exist_ok=True)
-        self.inventory.write_text(yaml.safe_dump({"all": {"children": groups}}))
 
     def command(self, playbook: str, *settings: str, options: tuple[str, ...] = ()) -> list[str]:
         own = [f"fleet_state={self.folder}/state", f"results_folder={self.results}"]
@@ -71,6 +52,32 @@ class LocalFleet:
             timeout=timeout,
             check=False,
         )
+
+
+@dataclass
+class LocalFleet(Fleet):
+    """A fleet of a server and devices on this machine."""
+
+    devices: int
+    host_vars: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ports = free_ports(self.devices + 1)
+        self.write_inventory()
+
+    def write_inventory(self) -> None:
+        names = [f"device{number}" for number in range(1, self.devices + 1)]
+        local = {"ansible_connection": "local"}
+        hosts = {
+            name: {**local, "supernode_port": port, **self.host_vars.get(name, {})}
+            for name, port in zip(names, self.ports[1:], strict=True)
+        }
+        groups = {
+            "server": {"hosts": {"hub": {**local, "superlink_port": self.ports[0]}}},
+            "devices": {"hosts": hosts},
+        }
+        self.inventory.parent.mkdir(parents=True, exist_ok=True)
+        self.inventory.write_text(yaml.safe_dump({"all": {"children": groups}}))
 
     def processes(self) -> list[psutil.Process]:
         """Every process whose command line names this fleet's folder."""
@@ -107,7 +114,7 @@ def changed_hosts(output: str) -> dict[str, int]:
     return counts
 
 
-def latest(fleet: LocalFleet) -> tuple[Path, dict[str, object]]:
+def latest(fleet: Fleet) -> tuple[Path, dict[str, Any]]:
     """The folder and the record of the last run."""
     folder = (fleet.results / "latest").resolve()
     return folder, json.loads((folder / "run.json").read_text())

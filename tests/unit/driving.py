@@ -42,13 +42,13 @@ def run_module(
 
 
 def run_play(
-    folder: Path, tasks: list[dict[str, Any]], *arguments: str, inventory: str = ""
+    folder: Path, tasks: list[dict[str, Any]], *arguments: str, inventory: str = "", hosts: str = "localhost"
 ) -> subprocess.CompletedProcess[str]:
     """Run a play with these tasks, the project's plugins and an inventory of its own, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     play = {
         "name": "Test",
-        "hosts": "localhost",
+        "hosts": hosts,
         "connection": "local",
         "gather_facts": False,
         "vars": {"ansible_python_interpreter": sys.executable},

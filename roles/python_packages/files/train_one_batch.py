@@ -1,0 +1,26 @@
+"""Try the installed packages out on this machine: import flwr, and with torch train one batch."""
+
+import importlib.util
+import json
+import time
+
+import flwr
+
+start = time.monotonic()
+seen = {"flwr": flwr.__version__}
+if importlib.util.find_spec("torch"):
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(8 * 30 * 30, 10)
+    ).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    images, labels = torch.randn(8, 3, 32, 32, device=device), torch.arange(8, device=device)
+    loss = torch.nn.functional.cross_entropy(model(images), labels)
+    loss.backward()
+    optimizer.step()
+    if not torch.isfinite(loss):
+        raise SystemExit(f"the loss of a first batch is {loss.item()}")
+    seen |= {"torch": torch.__version__, "device": device}
+print(json.dumps(seen | {"seconds": round(time.monotonic() - start, 1)}))
