@@ -70,7 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, arguments = self.validate_argument_spec({"timeout": {"type": "int", "required": True}})
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "the host")
-        interpreter = variables.get("ansible_python_interpreter") or "/usr/bin/python3"
+        interpreter = self._templar.template(variables.get("ansible_python_interpreter")) or "/usr/bin/python3"
         command = f"{shlex.quote(str(interpreter))} -c {shlex.quote(ASK)}"
         start = told = time.monotonic()
         playbook = os.getppid()  # a worker outlives a playbook that is killed
