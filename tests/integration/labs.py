@@ -14,7 +14,6 @@ import pytest
 
 from lab import fleet, footprint, names
 from lab.lab import Lab, booted
-from lab.network import free_subnet
 from lab.waiting import wait_for
 
 COMMAND = [sys.executable, str(names.REPOSITORY / "tests" / "lab")]
@@ -56,12 +55,10 @@ def traceless(hosts: dict[str, Any], state: Path) -> Iterator[Lab]:
 def crash(happened: Callable[[names.Names], bool], state: Path, *arguments: str) -> None:
     """Kill `up` once something has happened, and take down what it left; nothing may stay."""
     with nothing_stays(state):
-        planned = names.parse(new_name(), str(free_subnet()), state)
+        planned = names.parse(new_name(), names.DEFAULT_SUBNET, state)  # the subnet is another one
         command = [*COMMAND, "--state", str(state), "--name", planned.lab]
-        up = [*command, "up", "--subnet", str(planned.subnet), *arguments]
-        with subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
-            try:
-                wait_for(lambda: happened(planned), 60, "the moment to crash at was never seen")
-            finally:
-                started.send_signal(signal.SIGKILL)
+        with subprocess.Popen([*command, "up", "--subnet", "auto", *arguments], stdout=subprocess.DEVNULL) as up:
+            wait_for(lambda: happened(planned) or up.poll() is not None, 120, "the moment to crash at was never seen")
+            up.send_signal(signal.SIGKILL)
+        assert up.returncode == -signal.SIGKILL
         subprocess.run([*command, "down"], check=True, stdout=subprocess.DEVNULL)

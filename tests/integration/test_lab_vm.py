@@ -12,6 +12,7 @@ import pytest
 
 from lab import cache
 from lab.faults import Faults
+from lab.host import greets
 from lab.lab import Lab
 
 from .labs import SERVER, traceless
@@ -63,27 +64,53 @@ def test_swap_zram_and_sysctl_are_its_own(lab: Lab) -> None:
     assert [Path(path).read_text() for path in ("/proc/swaps", "/proc/sys/vm/swappiness")] == here
 
 
-def test_the_kernel_gets_the_boot_folders_command_line_at_a_reboot(lab: Lab) -> None:
+def test_a_reboot_hands_the_boot_folders_command_line_to_the_kernel_and_sets_the_clock_right(lab: Lab) -> None:
     lab.ssh("pi", "sudo sed -i '1s/$/ lab.word=1/' /boot/firmware/cmdline.txt")
     assert "lab.word=1" not in lab.ssh("pi", "cat /proc/cmdline")
     before = lab.ssh("pi", "cat /proc/sys/kernel/random/boot_id")
+    Faults(lab).clock("pi", -300)
     Faults(lab).reboot("pi")
+    assert offset(lab) == pytest.approx(0, abs=20)
     assert "lab.word=1" in lab.ssh("pi", "cat /proc/cmdline")
     assert lab.ssh("pi", "cat /proc/sys/kernel/random/boot_id") != before
 
 
-def test_faults(lab: Lab) -> None:
+def offset(lab: Lab) -> int:
+    """Seconds from the hub's time to the machine's, with what two connections take."""
+    return int(lab.ssh("pi", "date +%s")) - int(lab.ssh("hub", "date +%s"))
+
+
+def test_clock(lab: Lab) -> None:
+    Faults(lab).clock("pi", -300)
+    assert offset(lab) == pytest.approx(-300, abs=20)
+    Faults(lab).clock("pi", 0)
+    assert offset(lab) == pytest.approx(0, abs=20)
+
+
+def test_disk_and_memory_are_taken(lab: Lab) -> None:
     faults = Faults(lab)
-    faults.clock("pi", -300)
-    offset = int(lab.ssh("pi", "date +%s")) - int(lab.ssh("hub", "date +%s"))
-    assert offset == pytest.approx(-300, abs=10)
-    faults.clock("pi", 0)
     faults.fill_disk("pi", 20)
     assert int(lab.ssh("pi", "df --output=avail -m / | tail -1")) <= 20
     faults.free_disk("pi")
+    assert int(lab.ssh("pi", "df --output=avail -m / | tail -1")) > 1000
+    available = "awk '/^MemAvailable/ {print int($2/1024)}' /proc/meminfo"
+    faults.take_memory("pi", 100)
+    assert int(lab.ssh("pi", available)) < 130
+    faults.give_memory("pi")
+    assert int(lab.ssh("pi", available)) > 200
+
+
+def test_network_and_power_are_cut(lab: Lab) -> None:
+    faults, address = Faults(lab), lab.host("pi").address
     faults.rate("pi", 1000)
-    assert re.search(r"tbf .* rate 1Mbit", lab.ssh("pi", "tc qdisc show dev eth0"))
+    assert re.search(r"tbf .* rate 1Mbit", lab.ssh("pi", "sudo tc qdisc show dev eth0"))
     faults.rate("pi", 0)
-    assert "tbf" not in lab.ssh("pi", "tc qdisc show dev eth0")
+    assert "tbf" not in lab.ssh("pi", "sudo tc qdisc show dev eth0")
+    for fault, end in ((faults.pull, faults.plug), (faults.freeze, faults.thaw)):
+        fault("pi")
+        assert not greets(address)
+        end("pi")
+        lab.host("pi").wait_ssh(60)
     faults.kill("pi")
     assert lab.host("pi").group.processes() == set()
+    assert not greets(address)

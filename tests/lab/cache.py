@@ -13,7 +13,6 @@ from .registries import Registries
 from .state import SharedSettings, locked
 
 Say = Callable[[str], None]
-BUILDER = "_cache"  # holds settings of the machine while it builds; no lab is named so
 SYSTEM = "debian-12"
 # What can be built, and how long it takes where nothing else runs.
 TIMES = {"amd64": "half a minute", "arm64": "about 5 minutes", "vm": "about 5 minutes more than arm64"}
@@ -61,12 +60,13 @@ def build(what: str, say: Say) -> Path:
     Raises:
         LabError: it cannot be built, or another build is under way.
     """
-    found, settings = registries.find(), SharedSettings(BUILDER)
+    found, lock = registries.find(), _lock()
     place = path(what, found)
     if place.is_dir():
         return place
     say(f"building the {NAMES[what]} (once, {TIMES[what]})")
-    with locked(rootfs.cache_folder() / "build.lock", wait=False, remove=True):
+    settings = SharedSettings(str(lock))  # a build holds settings of the machine, too
+    with locked(lock, wait=False, remove=True):
         try:
             packages.ensure()
             if what != "amd64":
@@ -78,7 +78,11 @@ def build(what: str, say: Say) -> Path:
 
 def tidy() -> None:
     """Put back what a build that was killed had changed on the machine; leave one that runs alone."""
-    lock = rootfs.cache_folder() / "build.lock"
+    lock = _lock()
     if lock.exists():
         with contextlib.suppress(LabError), locked(lock, wait=False, remove=True):
-            SharedSettings(BUILDER).release()
+            SharedSettings(str(lock)).release()
+
+
+def _lock() -> Path:
+    return rootfs.cache_folder().resolve() / "build.lock"

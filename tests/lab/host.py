@@ -25,7 +25,7 @@ from .rootfs import RELEASES, sources
 
 INSIDE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NSPAWN = Path("/run/systemd/nspawn")
-PATIENCE = 300  # seconds to boot in: 1 where nothing else runs, several under qemu-user, 20 in a virtual machine
+PATIENCE = 600  # seconds to boot in: 1 where nothing else runs, several under qemu-user, 30 in a virtual machine
 REBOOT = 133  # systemd-nspawn's exit status when the host asked to be started again
 APT_PATIENCE = 'Acquire::http::Timeout "30";\nAcquire::https::Timeout "30";\nAcquire::Retries "3";\n'
 LXCFS = "/opt/lab/lxcfs"  # the folder inside a host
