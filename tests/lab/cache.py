@@ -15,7 +15,7 @@ from .state import SharedSettings, locked
 Say = Callable[[str], None]
 SYSTEM = "debian-12"
 # What can be built, and how long it takes where nothing else runs.
-TIMES = {"amd64": "half a minute", "arm64": "about 5 minutes", "vm": "about 5 minutes more than arm64"}
+TIMES = {"amd64": "half a minute", "arm64": "about 5 minutes", "vm": "about 3 minutes more than arm64"}
 NAMES = {"amd64": "amd64 root file system", "arm64": "arm64 root file system", "vm": "arm64 virtual machine"}
 
 

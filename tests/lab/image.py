@@ -15,7 +15,7 @@ ARCH = "arm64"
 DISK, KERNEL, INITRD = "disk.img", "vmlinuz", "initrd.img"
 SIZE = 2048  # MiB; a host's own copy grows to the size of its disk
 # Mounts are made in a namespace of their own, and go with it. The initial RAM disk has no more than it takes to mount
-# the root, and is made once, by dpkg's trigger: with all drivers it takes minutes under qemu-user, each time.
+# the root, and is made once: with all drivers it takes minutes under qemu-user, each time.
 BUILD = r"""
 set -e
 root=$2/root
@@ -34,6 +34,7 @@ INITRD=No chroot "$root" apt-get install -y -q --no-install-recommends \
   initramfs-tools linux-image-cloud-arm64 systemd-timesyncd zstd
 chroot "$root" apt-get clean
 chroot "$root" systemctl --quiet mask e2scrub_reap.service
+chroot "$root" update-initramfs -c -k "$(ls "$root"/lib/modules)"
 umount "$root"/dev "$root"/sys "$root"/proc
 rm -rf "$root"/etc/resolv.conf "$root"/var/lib/apt/lists/*_*
 cp -L "$root"/vmlinuz "$2"/vmlinuz
