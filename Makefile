@@ -15,6 +15,9 @@ STATE := .fleet
 # What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
 SOURCES := $(shell find inventory playbooks roles files -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
+# Most tests wait most of the time. Those that would disturb each other are kept apart by conftest.py.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup
+
 .PHONY: run test test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
 .DELETE_ON_ERROR:
 
@@ -39,7 +42,7 @@ $(STATE)/provisioned: $(VENV)/installed $(SOURCES)
 	@touch $@
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest $(if $(ROLE),"tests/integration/test_molecule.py::test_scenario[$(ROLE)]")
+	$(BIN)/python -m pytest $(if $(ROLE),"tests/integration/test_molecule.py::test_scenario[$(ROLE)]",$(SIDE_BY_SIDE))
 
 test-vm: $(VENV)/tested
 	$(BIN)/python tests/lab cache vm
