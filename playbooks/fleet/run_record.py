@@ -49,6 +49,7 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
                 "host": host,
                 **known["hosts"].get(host, {}),
                 "cid": cid,
+                "throttled": _throttled(known.get("throttled", {}).get(host)),
                 "reachable": host in known["hosts"],
             }
             for host, cid in known["cids"].items()
@@ -56,6 +57,11 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
         "resumed_from": known["resumed_from"],
         "model": left.get("model"),
     }
+
+
+def _throttled(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a Raspberry Pi's firmware said before and after the run."""
+    return {key: found[key] for key in ("before", "after", "said")} if found else None
 
 
 def write(folder: Path, known: dict[str, Any]) -> None:

@@ -144,6 +144,16 @@ def test_a_resumed_run_and_a_device_that_failed(tmp_path: Path) -> None:
     assert "2 of 3" in words
 
 
+def test_a_board_that_was_held_back(tmp_path: Path) -> None:
+    info = folders.info(HOSTS, 1)
+    info["devices"][0]["throttled"] = {"before": "0x0", "after": "0x80008", "said": ["too hot"]}
+    info["devices"][1]["throttled"] = {"before": "0x0", "after": "0x0", "said": []}
+    folders.write_run(tmp_path, info)
+    words = " ".join(page_of(tmp_path).words.split())
+    assert "too hot in this run (throttled=0x80008)" in words
+    assert words.count("in this run (throttled=") == 1
+
+
 def test_losses_that_are_no_numbers(tmp_path: Path) -> None:
     folders.write_run(tmp_path, folders.info(HOSTS, 3))
     (tmp_path / "rounds.csv").write_text("round,loss,accuracy\n1,0.5,0.4\n2,nan,\n3,inf,nan\n")

@@ -43,6 +43,12 @@ def test_every_device_has_a_row_with_all_columns_also_one_that_was_not_reached()
     assert set(here) == set(gone)
 
 
+def test_what_held_a_board_back_is_there() -> None:
+    said = {"before": "0x0", "after": "0x50005", "said": ["under-voltage", "throttled"]}
+    here, gone = compose({**KNOWN, "throttled": {"a": {**said, "changed": False}}}, {})["devices"]
+    assert (here["throttled"], gone["throttled"]) == (said, None)
+
+
 @pytest.mark.parametrize(
     ("status", "details", "left", "expected", "error"),
     [

@@ -59,11 +59,20 @@ class Server(Host):
     address: Text | None = None
 
 
+class Throttled(Record):
+    """What a Raspberry Pi's firmware held back: its bits before and after the run, and in words what came up."""
+
+    before: Text
+    after: Text
+    said: tuple[Text, ...] = ()
+
+
 class Device(Host):
     """A host that trains: one SuperNode."""
 
     cid: Count
     reachable: bool = True
+    throttled: Throttled | None = None
 
 
 class Dataset(Record):

@@ -1,6 +1,6 @@
 """Print what a host is and what its virtual environment holds, as JSON. Runs in that environment, in a moment.
 
-The argument is the file of the service that provisioning leaves.
+The arguments are the file of the service that provisioning leaves, and the folder of the device tree.
 """
 
 import json
@@ -20,7 +20,7 @@ def version(package: str) -> str | None:
 
 def board() -> str | None:
     """Return the board's name: of the device tree on a Pi or Jetson, of the firmware's tables on a PC."""
-    for path in ("/proc/device-tree/model", "/sys/class/dmi/id/product_name"):
+    for path in (f"{sys.argv[2]}/model", "/sys/class/dmi/id/product_name"):
         try:
             return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
         except OSError:
