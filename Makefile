@@ -46,7 +46,7 @@ test: $(VENV)/tested
 
 test-vm: $(VENV)/tested
 	$(BIN)/python tests/lab cache vm
-	$(BIN)/python -m pytest tests/integration/test_lab_vm.py
+	$(BIN)/python -m pytest tests/integration/test_lab_vm.py tests/integration/test_pi_vm.py
 
 lint: $(VENV)/tested
 	$(BIN)/python -m pytest tests/lint

@@ -1,4 +1,7 @@
-"""Swap, the memory cgroup and the reboot of provisioning on a virtual machine: what is the kernel's own."""
+"""Swap, the memory cgroup and the reboot of provisioning on a virtual machine: what is the kernel's own.
+
+These tests run where this file is named: `make test-vm`.
+"""
 
 import os
 import subprocess
@@ -9,13 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import ENVIRONMENT, PROJECT, changed_hosts
-from .test_lab import new_name  # puts `lab` on the path
-
-# isort: split
-from lab import cache, fleet
+from lab import cache
 from lab.faults import Faults
-from lab.lab import Lab, booted
+from lab.lab import Lab
+
+from .conftest import ENVIRONMENT, PROJECT, changed_hosts
+from .labs import traceless
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
@@ -40,11 +42,12 @@ PLAY = """
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
+    if not any(Path(__file__).name in word for word in pytestconfig.invocation_params.args):
+        pytest.skip("slow: `make test-vm` runs these")
     if reason := cache.absent("vm"):
         pytest.skip(reason)
-    state = tmp_path_factory.mktemp("state")
-    with booted(fleet.parse(FLEET, "test"), new_name(), state=state) as up:
+    with traceless(FLEET, tmp_path_factory.mktemp("state")) as up:
         yield up
 
 
