@@ -1,0 +1,83 @@
+"""What is replaced in flwr, and the check that it is what it was when this was written.
+
+A seam is a name in one of flwr's modules. Its source is compared with that of flwr 1.41.0 before anything is replaced;
+where one differs, the process runs stock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+FLWR = "1.41.0"
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A function, method or class of flwr: where it is, and the SHA-256 of its source in flwr 1.41.0."""
+
+    module: str
+    name: str
+    sha256: str
+
+    def found(self) -> str | None:
+        """Return the hash of its source as installed; None where it is not there."""
+        try:
+            thing = reduce(getattr, self.name.split("."), importlib.import_module(self.module))
+            return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:16]
+        except (ImportError, AttributeError, TypeError, OSError):
+            return None
+
+
+_CLIENT = "flwr.supernode.start_client_internal"
+_STATE = "flwr.supernode.nodestate.in_memory_nodestate"
+_CORE = "flwr.supercore.corestate.in_memory_corestate"
+_EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"
+_SERVERAPP = "flwr.superlink.runtime.run_serverapp"
+
+SUPERNODE = (
+    Seam(_CLIENT, "start_client_internal", "9e89a6eb68fbec68"),
+    Seam(_CLIENT, "_pull_and_store_message", "eaf5d0e36dc34e4c"),
+    Seam(_CLIENT, "_push_messages", "00bb86faffdec114"),
+    Seam(_STATE, "InMemoryNodeState.store_message", "8d38cc83c3fb7d5a"),
+    Seam(_STATE, "InMemoryNodeState.finish_task", "6800803a9677cd3d"),
+    Seam(_STATE, "InMemoryNodeState._store_error_replies", "3af03090bfae3ea7"),
+    Seam(_CORE, "InMemoryCoreState.create_task", "ca22dc66c8990283"),
+    Seam(_CORE, "InMemoryCoreState.store_object", "2f952e079f4dadd4"),
+    Seam("flwr.supernode.servicer.runtime.runtime_handlers", "acquire_task", "d11e03ec4b0b06a4"),
+    Seam("flwr.supercore.routers.runtime.router", "acquire_task", "dd75481efa7c4a7c"),
+    Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
+)
+EXECUTOR = (
+    Seam(_EXECUTOR, "SubprocessExecutor", "9c58435eb28cd789"),
+    Seam("flwr.supernode.cli.flwr_clientapp", "flwr_clientapp", "9e02b412fb895b05"),
+    Seam("flwr.supernode.runtime.run_clientapp", "run_clientapp", "6ce09559f3a2f5dc"),
+    Seam("flwr.superlink.cli.flwr_serverapp", "flwr_serverapp", "b274501e3b1ebaf9"),
+    Seam("flwr.supercore.exit.exit_handler", "add_exit_handler", "c153212885dfd1be"),
+    Seam("flwr.supercore.exit", "flwr_exit", "1445f36e9999abb4"),
+)
+SERVERAPP = (
+    Seam(_SERVERAPP, "run_serverapp", "2cf00cc3bc7ef87c"),
+    Seam("flwr.server.run_serverapp", "run", "a3c8972eda36ee8c"),
+    Seam("flwr.superlink.grid.http_grid", "HttpGrid", "72e288cdc292c3fd"),
+    Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
+)
+
+
+def differing(seams: Iterable[Seam]) -> list[str]:
+    """Return the seams that are not as in flwr 1.41.0, as `module.name`."""
+    return [f"{seam.module}.{seam.name}" for seam in seams if seam.found() != seam.sha256]
+
+
+def as_expected(seams: Iterable[Seam], what: str) -> bool:
+    """Return whether all are as expected; say in one line which are not, and that `what` runs stock."""
+    from flwr.supercore import log
+
+    names = differing(seams)
+    if names:
+        log(30, "fast_rounds: %s runs stock, without it: not as in flwr %s: %s", what, FLWR, ", ".join(names))
+    return not names

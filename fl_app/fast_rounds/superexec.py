@@ -1,0 +1,22 @@
+"""The executor: `flower-superexec`, whose ClientApps and ServerApps are forks of a warm process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+from fast_rounds import seams, warm
+
+# What takes seconds to import on a small board. The first optimizer of a process imports torch._dynamo.
+PRELOAD = "torch torch._dynamo"
+
+
+def main() -> None:
+    """Run `flower-superexec`."""
+    superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
+    if warm.wanted(os.environ.get("FAST_ROUNDS", "auto")) and seams.as_expected(seams.EXECUTOR, "the executor"):
+        # What children need of flwr is imported before the fork: both processes share the memory.
+        for name in ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp"):
+            importlib.import_module(name)
+        warm.install(warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split()))
+    superexec.flower_superexec()

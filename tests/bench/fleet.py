@@ -1,0 +1,216 @@
+"""A SuperLink and SuperNodes on free ports of this machine, stock or fast, all ended with the block."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+PROJECT = Path(__file__).resolve().parents[2]
+APP = Path(__file__).with_name("noop_app")
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Fleet:
+    """`server`, `devices`: `stock` or `fast`; `warm`: the setting of the warm process, on or off."""
+
+    def __init__(
+        self,
+        folder: Path,
+        nodes: int,
+        *,
+        server: str = "fast",
+        devices: str = "fast",
+        warm: str = "on",
+        secure: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder, self.nodes, self.server, self.devices, self.secure = folder, nodes, server, devices, secure
+        self.port = free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.environment = {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(PROJECT / "fl_app"),
+            "FLWR_HOME": str(folder / "flwr"),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FL_RUNS_DIR": str(folder / "runs"),
+            "FAST_ROUNDS": warm,
+            "OMP_NUM_THREADS": "1",
+            **(environment or {}),
+        }
+
+    def __enter__(self) -> Fleet:
+        """Start it and wait until all SuperNodes are in."""
+        (self.folder / "runs").mkdir(parents=True)
+        (self.folder / "flwr").mkdir()
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End every process group that was started, and wait for it."""
+        for process in reversed(self.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _start(self) -> None:
+        secure = ["--insecure"]
+        if self.secure:
+            _certificate(self.folder)
+            secure = [
+                f"--ssl-certfile={self.folder}/server.crt",
+                f"--ssl-keyfile={self.folder}/server.key",
+                f"--ssl-ca-certfile={self.folder}/server.crt",
+                "--enable-supernode-auth",
+            ]
+        how = f'root-certificates = "{self.folder}/server.crt"' if self.secure else "insecure = true"
+        (self.folder / "flwr/config.toml").write_text(
+            f'[superlink]\ndefault = "fleet"\n[superlink.fleet]\naddress = "127.0.0.1:{self.port}"\n{how}\n'
+        )
+        self._spawn("superlink", self.server, ["--port", str(self.port), "--disable-runtime-dependency-installation",
+                                               "--database", str(self.folder / "link.db"), *secure])
+        wait(lambda: _listens(self.port), 60, self.log)
+        for cid in range(self.nodes):
+            self.supernode(cid)
+        for cid in range(self.nodes):
+            wait(lambda cid=cid: b"SuperNode ID" in self.log(f"supernode{cid}"), 60, self.log)  # type: ignore[misc]
+
+    def supernode(self, cid: int) -> None:
+        """Start a SuperNode."""
+        secure = ["--insecure"]
+        if self.secure:
+            key = self.folder / f"key{cid}"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", key], check=True)
+            self.flwr("supernode", "register", f"{key}.pub", "fleet")
+            secure = [f"--root-certificates={self.folder}/server.crt", f"--auth-supernode-private-key={key}"]
+        node_config = f"partition-id={cid} num-partitions={self.nodes}"
+        self._spawn(
+            f"supernode{cid}",
+            self.devices,
+            ["--superlink", f"127.0.0.1:{self.port}", "--port", str(free_port()), "--node-config", node_config, *secure],
+        )
+
+    def _spawn(self, name: str, kind: str, arguments: list[str]) -> None:
+        program = name.rstrip("0123456789")
+        command = [str(BIN / f"flower-{program}")] if kind == "stock" else [sys.executable, "-m", f"fast_rounds.{program}"]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [*command, *arguments], stdout=log, stderr=log, env=self.environment, start_new_session=True
+                )
+            )
+
+    def log(self, name: str = "superlink") -> bytes:
+        """Return what a process has said."""
+        return (self.folder / f"{name}.log").read_bytes()
+
+    def flwr(self, *arguments: str) -> str:
+        """Run the flwr command."""
+        done = subprocess.run(
+            [BIN / "flwr", *arguments], env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def submit(self, app: Path = APP, **config: Any) -> Path:
+        """Start a run; return the file that it will leave."""
+        given = {"nodes": self.nodes, **config}
+        words = " ".join(f"{name.replace('_', '-')}={json.dumps(value)}" for name, value in given.items())
+        said = json.loads(self.flwr("run", str(app), "fleet", "--run-config", words, "--format", "json"))
+        return self.folder / "runs" / f"{said['run-id']}.json"
+
+    def result(self, path: Path, limit: float = 120) -> dict[str, Any]:
+        """Wait until a run has ended and return what it left."""
+        wait(path.exists, limit, self.log)
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    def run(self, app: Path = APP, limit: float = 120, **config: Any) -> dict[str, Any]:
+        """Run an app to its end."""
+        return self.result(self.submit(app, **config), limit)
+
+
+def wait(done: Any, seconds: float, log: Any) -> None:
+    """Wait until `done()`; raises with the log after `seconds`."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, log().decode(errors="replace")[-3000:]
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "server.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+
+
+def copy_of_app(folder: Path, **replaced: str) -> Path:
+    """Return a copy of the app with `CODE = 1` of its client replaced."""
+    app = folder / "noop_app"
+    shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__"))
+    client = app / "noop/client.py"
+    client.write_text(client.read_text().replace("CODE = 1", f"CODE = {replaced['code']}"))
+    return app
+
+
+@contextlib.contextmanager
+def fleet(folder: Path, nodes: int, **kwargs: Any) -> Iterator[Fleet]:
+    """Return a running fleet."""
+    with Fleet(folder, nodes, **kwargs) as running:
+        yield running
