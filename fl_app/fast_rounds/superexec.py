@@ -16,7 +16,7 @@ def main() -> None:
     superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
     if warm.wanted(os.environ.get("FAST_ROUNDS", "auto")) and seams.as_expected(seams.EXECUTOR, "the executor"):
         # What children need of flwr is imported before the fork: both processes share the memory.
-        for name in ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp"):
+        for name in ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore"):
             importlib.import_module(name)
         warm.install(warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split()))
     superexec.flower_superexec()

@@ -100,8 +100,8 @@ class Fleet:
         (self.folder / "flwr/config.toml").write_text(
             f'[superlink]\ndefault = "fleet"\n[superlink.fleet]\naddress = "127.0.0.1:{self.port}"\n{how}\n'
         )
-        self._spawn("superlink", self.server, ["--port", str(self.port), "--disable-runtime-dependency-installation",
-                                               "--database", str(self.folder / "link.db"), *secure])
+        self._spawn("superlink", self.server, ["--port", str(self.port), "--disable-runtime-dependency-installation", "--database", str(self.folder / "link.db"),
+                                               *secure])
         wait(lambda: _listens(self.port), 60, self.log)
         for cid in range(self.nodes):
             self.supernode(cid)
