@@ -36,5 +36,5 @@ class Pace:
 
 
 def supernode_floor(partitions: int | None) -> float:
-    """Return the shortest interval in seconds for a fleet: all its SuperNodes together ask 50 times a second at most."""
+    """Return the shortest interval in seconds: all SuperNodes of the fleet together ask 50 times a second at most."""
     return min(1.0, max(0.1, 0.02 * (partitions or 10)))

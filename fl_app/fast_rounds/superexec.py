@@ -11,12 +11,16 @@ from fast_rounds import seams, warm
 PRELOAD = "torch torch._dynamo"
 
 
+# What children need of flwr; httpx imports httpcore with its first client.
+SHARED = ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore")
+
+
 def main() -> None:
     """Run `flower-superexec`."""
     superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
     if warm.wanted(os.environ.get("FAST_ROUNDS", "auto")) and seams.as_expected(seams.EXECUTOR, "the executor"):
-        # What children need of flwr is imported before the fork: both processes share the memory.
-        for name in ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore"):
+        # Before the fork: both processes share the memory.
+        for name in SHARED:
             importlib.import_module(name)
         warm.install(warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split()))
     superexec.flower_superexec()

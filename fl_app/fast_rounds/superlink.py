@@ -1,4 +1,4 @@
-"""`python -m fast_rounds.superlink`: flower-superlink with the same arguments; its ServerApps get the fast Grid."""
+"""The command `flower-superlink` of fast_rounds: stock's with the same arguments; its ServerApps get the fast Grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,3 @@ def main() -> None:
     sys.argv[0] = "flower-superlink"
     launch.prefer_own_commands()
     flower_superlink()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`python -m fast_rounds.supernode`: flower-supernode with the same arguments, without its waits."""
+"""The command `flower-supernode` of fast_rounds: stock's with the same arguments, without its waits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,3 @@ def _install() -> None:
     # The executor's question is held until there is something: it need not wait before the next.
     os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")
     launch.prefer_own_commands()
-
-
-if __name__ == "__main__":
-    main()

@@ -118,7 +118,7 @@ def _serve(orders: socket.socket, preload: list[str]) -> None:
 
 
 def _ended() -> list[tuple[int, int]]:
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

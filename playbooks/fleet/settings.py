@@ -67,6 +67,8 @@ class Setting:
         Raises SettingError where it is not allowed; `origin` says in it where the value came from. Values of
         `-e name=value` arrive as texts and are read as what they say.
         """
+        if isinstance(given, bool) and self.choices is not None and {"on", "off"} <= set(self.choices):
+            given = "on" if given else "off"  # what YAML makes of these words
         try:
             value: Value = _CONVERT[self.type](given)
         except (TypeError, ValueError, OverflowError):
@@ -158,6 +160,14 @@ FLEET: tuple[Setting, ...] = (
         max=86400,
     ),
     Setting("services", "bool", False, "stop.yml: stop the SuperLink and the SuperNodes too, not only the run"),
+    Setting(
+        "fast_rounds",
+        "str",
+        "auto",
+        "provision.yml: rounds without Flower's waits; auto keeps a warm process where a device has 1 GB or more, "
+        "on always, off is stock Flower",
+        choices=("auto", "on", "off"),
+    ),
     Setting(
         "insecure",
         "bool",

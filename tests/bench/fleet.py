@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def free_port() -> int:
 
 
 class Fleet:
-    """`server`, `devices`: `stock` or `fast`; `warm`: the setting of the warm process, on or off."""
+    """`server`, `devices`: `stock` or `fast`; `warm`: the setting FAST_ROUNDS of fast ones."""
 
     def __init__(
         self,
@@ -45,15 +46,16 @@ class Fleet:
         devices: str = "fast",
         warm: str = "on",
         secure: bool = False,
+        isolated: bool = False,
         environment: dict[str, str] | None = None,
     ) -> None:
-        self.folder, self.nodes, self.server, self.devices, self.secure = folder, nodes, server, devices, secure
+        self.folder, self.nodes, self.server, self.devices = folder, nodes, server, devices
+        self.secure, self.isolated = secure, isolated
         self.port = free_port()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment = {
             **os.environ,
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "PYTHONPATH": str(PROJECT / "fl_app"),
             "FLWR_HOME": str(folder / "flwr"),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -100,13 +102,16 @@ class Fleet:
         (self.folder / "flwr/config.toml").write_text(
             f'[superlink]\ndefault = "fleet"\n[superlink.fleet]\naddress = "127.0.0.1:{self.port}"\n{how}\n'
         )
-        self._spawn("superlink", self.server, ["--port", str(self.port), "--disable-runtime-dependency-installation", "--database", str(self.folder / "link.db"),
-                                               *secure])
+        link = [f"--port={self.port}", f"--database={self.folder}/link.db", "--disable-runtime-dependency-installation"]
+        self._spawn("superlink", self.server, [*link, *secure])
         wait(lambda: _listens(self.port), 60, self.log)
         for cid in range(self.nodes):
             self.supernode(cid)
         for cid in range(self.nodes):
-            wait(lambda cid=cid: b"SuperNode ID" in self.log(f"supernode{cid}"), 60, self.log)  # type: ignore[misc]
+            wait(partial(self._is_in, cid), 60, self.log)
+
+    def _is_in(self, cid: int) -> bool:
+        return b"SuperNode ID" in self.log(f"supernode{cid}")
 
     def supernode(self, cid: int) -> None:
         """Start a SuperNode."""
@@ -116,16 +121,28 @@ class Fleet:
             subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", key], check=True)
             self.flwr("supernode", "register", f"{key}.pub", "fleet")
             secure = [f"--root-certificates={self.folder}/server.crt", f"--auth-supernode-private-key={key}"]
-        node_config = f"partition-id={cid} num-partitions={self.nodes}"
+        runtime = free_port()
+        arguments = [f"--superlink=127.0.0.1:{self.port}", f"--port={runtime}", *secure]
+        if self.isolated:
+            secret = self.folder / "secret"
+            secret.write_text("00" * 32)
+            arguments += ["--isolation=process", f"--superexec-auth-secret-file={secret}"]
         self._spawn(
             f"supernode{cid}",
             self.devices,
-            ["--superlink", f"127.0.0.1:{self.port}", "--port", str(free_port()), "--node-config", node_config, *secure],
+            [*arguments, f"--node-config=partition-id={cid} num-partitions={self.nodes}"],
         )
+        if self.isolated:
+            self._spawn(
+                f"superexec{cid}",
+                self.devices,
+                [f"--runtime-api-address=127.0.0.1:{runtime}", "--insecure", f"--superexec-auth-secret-file={secret}"],
+            )
 
     def _spawn(self, name: str, kind: str, arguments: list[str]) -> None:
         program = name.rstrip("0123456789")
-        command = [str(BIN / f"flower-{program}")] if kind == "stock" else [sys.executable, "-m", f"fast_rounds.{program}"]
+        fast = [sys.executable, str(PROJECT / f"fl_app/fast_rounds/bin/flower-{program}")]
+        command = [str(BIN / f"flower-{program}")] if kind == "stock" else fast
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
@@ -163,7 +180,7 @@ class Fleet:
         return self.result(self.submit(app, **config), limit)
 
 
-def wait(done: Any, seconds: float, log: Any) -> None:
+def wait(done: Callable[[], bool], seconds: float, log: Callable[[], bytes]) -> None:
     """Wait until `done()`; raises with the log after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
@@ -200,17 +217,10 @@ def _certificate(folder: Path) -> None:
     )
 
 
-def copy_of_app(folder: Path, **replaced: str) -> Path:
-    """Return a copy of the app with `CODE = 1` of its client replaced."""
+def copy_of_app(folder: Path, code: int) -> Path:
+    """Return a copy of the app whose client says that it is `code`."""
     app = folder / "noop_app"
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__"))
     client = app / "noop/client.py"
-    client.write_text(client.read_text().replace("CODE = 1", f"CODE = {replaced['code']}"))
+    client.write_text(client.read_text().replace("CODE = 1", f"CODE = {code}"))
     return app
-
-
-@contextlib.contextmanager
-def fleet(folder: Path, nodes: int, **kwargs: Any) -> Iterator[Fleet]:
-    """Return a running fleet."""
-    with Fleet(folder, nodes, **kwargs) as running:
-        yield running

@@ -6,7 +6,7 @@ import signal
 import time
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 app = ClientApp()
@@ -28,21 +28,19 @@ def train(message: Message, context: Context) -> Message:
         step = float(layer.weight.detach().sum())
     else:
         step = 1.0
-    state = context.state.config_records.setdefault("mine", ConfigRecord({"rounds": 0}))
-    state["rounds"] = int(state["rounds"]) + 1
-    if config["crash"] and state["rounds"] == config["crash-in"] and context.node_config["partition-id"] == 0:
-        {"kill": lambda: os.kill(os.getpid(), signal.SIGKILL), "exit": lambda: os._exit(0), "raise": lambda: 1 / 0}[
-            str(config["crash"])
-        ]()
+    state = context.state.metric_records.setdefault("mine", MetricRecord({"rounds": 0}))
+    rounds = state["rounds"] = int(float(str(state["rounds"]))) + 1
+    if config["crash"] and rounds == config["crash-in"] and context.node_config["partition-id"] == 0:
+        _fall(str(config["crash"]))
     time.sleep(float(config["seconds"]))
-    weights = message.content["arrays"]["weights"].numpy()
+    weights = message.content.array_records["arrays"]["weights"].numpy()
     metrics = MetricRecord(
         {
             "num-examples": 1,
             "cid": int(context.node_config["partition-id"]),
             "pid": os.getpid(),
             "parent": os.getppid(),
-            "rounds": int(state["rounds"]),
+            "rounds": rounds,
             "numpy": int(np.random.randint(2**31)),
             "python": random.randrange(2**31),
             "torch": _draw() if config["torch"] else 0,
@@ -51,6 +49,14 @@ def train(message: Message, context: Context) -> Message:
     )
     arrays = ArrayRecord({"weights": Array(weights + np.float32(step))})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+
+def _fall(how: str) -> None:
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "exit":
+        os._exit(0)
+    raise RuntimeError(how)
 
 
 def _draw() -> int:

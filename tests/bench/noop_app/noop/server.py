@@ -3,10 +3,12 @@
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
@@ -16,11 +18,13 @@ app = ServerApp()
 class Noted(FedAvg):
     """FedAvg that notes each reply."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.replies = []
+        self.replies: list[dict[str, Any]] = []
 
-    def aggregate_train(self, server_round, replies):
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Note what came back."""
         replies = list(replies)
         for reply in replies:
@@ -50,12 +54,15 @@ def main(grid: Grid, context: Context) -> None:
         grid,
         ArrayRecord({"weights": Array(np.zeros(int(config["parameters"]), dtype=np.float32))}),
         num_rounds=int(config["rounds"]),
-        train_config=ConfigRecord({"word": str(config["word"])}),
         evaluate_fn=note,
     )
     weights = result.arrays["weights"].numpy()
     path = Path(os.environ["FL_RUNS_DIR"]) / f"{context.run_id}.json"
-    path.with_suffix(".part").write_text(
-        json.dumps({"ends": ends, "replies": strategy.replies, "weights": weights.tobytes().hex(), "grid": type(grid).__name__})
-    )
+    seen = {
+        "ends": ends,
+        "replies": strategy.replies,
+        "weights": weights.tobytes().hex(),
+        "grid": type(grid).__name__,
+    }
+    path.with_suffix(".part").write_text(json.dumps(seen))
     path.with_suffix(".part").rename(path)
