@@ -18,7 +18,8 @@ SHARED = ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverap
 def main() -> None:
     """Run `flower-superexec`."""
     superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
-    if warm.wanted(os.environ.get("FAST_ROUNDS", "auto")) and seams.as_expected(seams.EXECUTOR, "the executor"):
+    wanted = warm.wanted(os.environ.get("FAST_ROUNDS", "auto"), int(os.environ.get("FAST_ROUNDS_SHARING", "1")))
+    if wanted and seams.as_expected(seams.EXECUTOR, "the executor"):
         # Before the fork: both processes share the memory.
         for name in SHARED:
             importlib.import_module(name)

@@ -137,17 +137,20 @@ def _how(status: int) -> str:
     return f"was ended by {signal.Signals(-code).name}{hint}"
 
 
-def enough_memory(least_mib: int = 800) -> bool:
-    """Return whether this host has the memory for a warm process: a board sold with 1 GB shows some 900 MiB."""
+def enough_memory(sharing: int, least_mib: int = 800) -> bool:
+    """Return whether each of `sharing` devices of this host can have a warm process.
+
+    A board that is sold with 1 GB shows some 900 MiB.
+    """
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         with open("/proc/meminfo", encoding="ascii") as file:  # in a container it may say less than sysconf
             total = min(total, int(next(line for line in file if line.startswith("MemTotal")).split()[1]) * 1024)
     except (OSError, StopIteration, ValueError):
         return False
-    return total >= least_mib * 1024 * 1024
+    return total >= least_mib * 1024 * 1024 * sharing
 
 
-def wanted(setting: str) -> bool:
-    """Return whether to keep a warm process: `on`, or `auto` on a host with 1 GB or more. Linux alone forks safely."""
-    return sys.platform == "linux" and (setting == "on" or (setting == "auto" and enough_memory()))
+def wanted(setting: str, sharing: int = 1) -> bool:
+    """Return whether to keep a warm process: `on`, or `auto` with 1 GB or more a device. Linux alone forks safely."""
+    return sys.platform == "linux" and (setting == "on" or (setting == "auto" and enough_memory(sharing)))

@@ -47,7 +47,7 @@ import sys
 sys.argv = ["{check}"]
 from fast_rounds import {check}, seams, warm
 warm.start = lambda preload: sys.exit("a warm process")
-warm.wanted = lambda setting: True
+warm.wanted = lambda *_: True
 import flwr.supernode.cli, flwr.superlink.cli, importlib
 command = importlib.import_module("flwr.supercore.cli.flower_superexec")
 for package, name in ((flwr.supernode.cli, "flower_supernode"), (flwr.superlink.cli, "flwr_serverapp"),
