@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-TYPED = ("playbooks/fleet", "playbooks/plugins", "files", "fabfile.py", "fl_app/fl_app", "fl_app/tests", "tests")
+TYPED = ("playbooks/fleet", "playbooks/plugins", "files", "fabfile.py", "fl_app/fl_app", "fl_app/fast_rounds", "fl_app/tests", "tests")
 
 
 @pytest.mark.parametrize(
