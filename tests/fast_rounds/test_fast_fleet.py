@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from bench.fleet import Fleet, copy_of_app
 
 LIMIT = 240.0  # the tests share two cores with what else runs there

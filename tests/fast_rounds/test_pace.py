@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+
 from fast_rounds.bell import Bell
 from fast_rounds.pace import Pace, supernode_floor
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import flwr
 import pytest
+
 from fast_rounds import seams
 
 LAUNCHER = Path(seams.__file__).parent / "bin"

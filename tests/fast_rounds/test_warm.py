@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fast_rounds import warm
 
 GIB = 1024 * 1024

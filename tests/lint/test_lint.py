@@ -11,7 +11,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-TYPED = ("playbooks/fleet", "playbooks/plugins", "files", "fabfile.py", "fl_app/fl_app", "fl_app/fast_rounds", "fl_app/tests", "tests")
+PACKAGES = ("playbooks/fleet", "playbooks/plugins", "fl_app/fl_app", "fl_app/fast_rounds")
+TYPED = (*PACKAGES, "files", "fabfile.py", "fl_app/tests", "tests")
 
 
 @pytest.mark.parametrize(
