@@ -1,15 +1,37 @@
-"""What SuperNode and SuperLink have in common: where the executor's and ServerApp's commands are found."""
+"""The commands of Flower that have a counterpart here, and how one process starts another's."""
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
-from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-BIN = Path(__file__).parent / "bin"
+COMMANDS = {
+    "flower-superlink": "fast_rounds.superlink",
+    "flower-supernode": "fast_rounds.supernode",
+    "flower-superexec": "fast_rounds.superexec",
+    "flwr-serverapp": "fast_rounds.serverapp",
+}
+archive = ""  # what this process was started from
 
 
-def prefer_own_commands() -> None:
-    """Let this process's children find flower-superexec and flwr-serverapp of fast_rounds first."""
-    python = Path(sys.executable).parent  # their first line asks for the python3 of PATH: this one
-    os.environ["PATH"] = os.pathsep.join([str(BIN), str(python), os.environ.get("PATH", os.defpath)])
+def own(command: list[str]) -> list[str]:
+    """Return how to start `command`: its counterpart here, where it has one."""
+    return [sys.executable, archive, *command] if command[0] in COMMANDS else command
+
+
+class Commands:
+    """Takes the place of the module `subprocess`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, command: list[str], **kwargs: Any) -> object:  # noqa: N802 - it is called by this name
+        """Start a command, or its counterpart."""
+        return subprocess.Popen(own(command), **kwargs)
+
+
+def install(module: ModuleType, commands: Commands | None = None) -> None:
+    """Let `module` start the counterparts of its commands."""
+    vars(module)["subprocess"] = commands or Commands()

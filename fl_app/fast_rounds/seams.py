@@ -52,6 +52,14 @@ SUPERNODE = (
     Seam("flwr.supercore.routers.runtime.router", "acquire_task", "dd75481efa7c4a7c"),
     Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
 )
+SUPERLINK = (
+    Seam("flwr.superlink.cli.flower_superlink", "SuperLinkLifespan._start_superexec_if_needed", "134a554c9e570981"),
+)
+LAYERS = (
+    Seam("starlette.middleware.base", "BaseHTTPMiddleware", "42065087873ededa"),
+    Seam("flwr.supercore.protobuf.translation", "ProtobufTranslationMiddleware", "5ff23a6fdd06d0f9"),
+    Seam("flwr.supercore.protobuf.routing", "ProtobufRoute", "c120a41bd5d51235"),
+)
 EXECUTOR = (
     Seam(_EXECUTOR, "SubprocessExecutor", "9c58435eb28cd789"),
     Seam("flwr.supernode.cli.flwr_clientapp", "flwr_clientapp", "9e02b412fb895b05"),

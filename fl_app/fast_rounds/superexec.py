@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 
-from fast_rounds import seams, warm
+from fast_rounds import launch, seams, warm
 
 # What takes seconds to import on a small board. The first optimizer of a process imports torch._dynamo.
 PRELOAD = "torch torch._dynamo"
@@ -19,9 +19,12 @@ def main() -> None:
     """Run `flower-superexec`."""
     superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
     wanted = warm.wanted(os.environ.get("FAST_ROUNDS", "auto"), int(os.environ.get("FAST_ROUNDS_SHARING", "1")))
-    if wanted and seams.as_expected(seams.EXECUTOR, "the executor"):
-        # Before the fork: both processes share the memory.
-        for name in SHARED:
-            importlib.import_module(name)
-        warm.install(warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split()))
+    if seams.as_expected(seams.EXECUTOR, "the executor"):
+        commands = None
+        if wanted:
+            # Before the fork: both processes share the memory.
+            for name in SHARED:
+                importlib.import_module(name)
+            commands = warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split())
+        launch.install(importlib.import_module("flwr.supercore.superexec.executor.subprocess_executor"), commands)
     superexec.flower_superexec()

@@ -1,16 +1,22 @@
-"""The command `flower-superlink` of fast_rounds: stock's with the same arguments; its ServerApps get the fast Grid."""
+"""The command `flower-superlink` of fast_rounds: stock's with the same arguments, less work for each request.
+
+Its ServerApps get the fast Grid.
+"""
 
 from __future__ import annotations
 
-import sys
-
-from fast_rounds import launch
+from fast_rounds import launch, seams
 
 
 def main() -> None:
     """Run `flower-superlink`."""
+    from importlib import import_module
+
     from flwr.superlink.cli import flower_superlink
 
-    sys.argv[0] = "flower-superlink"
-    launch.prefer_own_commands()
+    if seams.as_expected(seams.SUPERLINK + seams.LAYERS, "the SuperLink"):
+        from fast_rounds import layers
+
+        layers.install()
+        launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from fast_rounds import launch, seams
 
@@ -12,8 +11,7 @@ def main() -> None:
     """Run `flower-supernode`."""
     from flwr.supernode.cli import flower_supernode
 
-    sys.argv[0] = "flower-supernode"
-    if seams.as_expected(seams.SUPERNODE, "the SuperNode"):
+    if seams.as_expected(seams.SUPERNODE + seams.LAYERS, "the SuperNode"):
         _install()
     flower_supernode()
 
@@ -24,15 +22,16 @@ def _install() -> None:
     from flwr.common.config import parse_config_args
     from flwr.supernode import start_client_internal
 
-    from fast_rounds import crashes, objects, supernode_loop
+    from fast_rounds import crashes, layers, objects, supernode_loop
     from fast_rounds.pace import supernode_floor
 
     command = importlib.import_module("flwr.supernode.cli.flower_supernode")
     args = command._parse_args_run_supernode().parse_args()
     partitions = parse_config_args([args.node_config] if args.node_config else None).get("num-partitions")
     crashes.install()
+    layers.install()
     supernode_loop.install(supernode_floor(partitions if isinstance(partitions, int) else None))
     objects.install(start_client_internal)
     # The executor's question is held until there is something: it need not wait before the next.
     os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")
-    launch.prefer_own_commands()
+    launch.install(start_client_internal)

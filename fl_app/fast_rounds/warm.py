@@ -13,37 +13,34 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from flwr.supercore import log
 
 from fast_rounds import child
+from fast_rounds.launch import Commands
 
 WARNING, INFO = 30, 20
 LIMIT = 65536  # bytes of one order: a command line
 
 
-class Warm:
-    """The executor's end: takes the place of `subprocess` in flwr's SubprocessExecutor."""
-
-    DEVNULL = subprocess.DEVNULL
+class Warm(Commands):
+    """The executor's end: starts the processes of apps as forks."""
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
 
-    def Popen(self, argv: list[str], **kwargs: Any) -> object:  # noqa: N802 - it is called by this name
-        """Have `argv` run by a fork; by a new process where it wants packages of its own or the warm one is gone."""
-        if argv[0] in child.ENTRIES and "--allow-runtime-dependency-installation" not in argv:
+    def Popen(self, command: list[str], **kwargs: Any) -> object:  # noqa: N802 - it is called by this name
+        """Have `command` run by a fork; by a new process where it wants packages of its own or the warm one is gone."""
+        if command[0] in child.ENTRIES and "--allow-runtime-dependency-installation" not in command:
             try:
-                self._orders.send(json.dumps({"argv": argv, "quiet": "stdout" in kwargs}).encode())
+                self._orders.send(json.dumps({"argv": command, "quiet": "stdout" in kwargs}).encode())
                 return None
             except OSError as error:
-                log(WARNING, "fast_rounds: the warm process is gone (%s): %s starts stock", error, argv[0])
-        return subprocess.Popen(argv, **kwargs)
+                log(WARNING, "fast_rounds: the warm process is gone (%s): %s starts stock", error, command[0])
+        return super().Popen(command, **kwargs)
 
 
 def start(preload: list[str]) -> Warm:
@@ -57,13 +54,6 @@ def start(preload: list[str]) -> Warm:
             os._exit(0)
     there.close()
     return Warm(here)
-
-
-def install(warm: Warm) -> None:
-    """Let flwr's SubprocessExecutor start its processes through `warm`."""
-    from flwr.supercore.superexec.executor import subprocess_executor
-
-    vars(subprocess_executor)["subprocess"] = SimpleNamespace(Popen=warm.Popen, DEVNULL=subprocess.DEVNULL)
 
 
 def _import(names: list[str]) -> None:

@@ -22,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleet.archive import pack
+
 PROJECT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("noop_app")
 BIN = Path(sys.executable).parent
@@ -69,6 +71,7 @@ class Fleet:
         """Start it and wait until all SuperNodes are in."""
         (self.folder / "runs").mkdir(parents=True)
         (self.folder / "flwr").mkdir()
+        pack(PROJECT / "fl_app/fast_rounds", self.folder / "fast_rounds.pyz")
         try:
             self._start()
         except BaseException:
@@ -141,7 +144,7 @@ class Fleet:
 
     def _spawn(self, name: str, kind: str, arguments: list[str]) -> None:
         program = name.rstrip("0123456789")
-        fast = [sys.executable, str(PROJECT / f"fl_app/fast_rounds/bin/flower-{program}")]
+        fast = [sys.executable, str(self.folder / "fast_rounds.pyz"), f"flower-{program}"]
         command = [str(BIN / f"flower-{program}")] if kind == "stock" else fast
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes.append(

@@ -12,11 +12,11 @@ import pytest
 
 from fast_rounds import seams
 
-LAUNCHER = Path(seams.__file__).parent / "bin"
+PACKAGE = Path(seams.__file__).parent
 FLWR = Path(flwr.__file__).parent
 
 
-@pytest.mark.parametrize("group", [seams.SUPERNODE, seams.EXECUTOR, seams.SERVERAPP])
+@pytest.mark.parametrize("group", [seams.SUPERNODE, seams.SUPERLINK, seams.LAYERS, seams.EXECUTOR, seams.SERVERAPP])
 def test_the_installed_flwr_is_the_one_that_this_was_written_for(group: tuple[seams.Seam, ...]) -> None:
     assert seams.differing(group) == []
 
@@ -30,6 +30,8 @@ def test_a_name_that_is_gone_differs() -> None:
     ("module", "what", "check"),
     [
         ("supernode/start_client_internal.py", "the SuperNode", "supernode"),
+        ("supercore/protobuf/translation.py", "the SuperLink", "superlink"),
+        ("supercore/protobuf/translation.py", "the SuperNode", "supernode"),
         ("superlink/runtime/run_serverapp.py", "the ServerApp", "serverapp"),
         ("supercore/superexec/executor/subprocess_executor.py", "the executor", "superexec"),
     ],
@@ -39,7 +41,7 @@ def test_an_altered_flwr_runs_stock_and_one_line_says_so(tmp_path: Path, module:
     mirrored = tmp_path / "flwr"
     mirror(FLWR, mirrored, FLWR / module)
     source = (FLWR / module).read_text()
-    for words in ("time.sleep(3)", "grid.close()", "args = ["):
+    for words in ("time.sleep(3)", "grid.close()", "args = [", "await request.body()"):
         source = source.replace(words, f"{words}  # altered")
     assert source != (FLWR / module).read_text()
     (mirrored / module).write_text(source)
@@ -52,13 +54,14 @@ warm.wanted = lambda *_: True
 import flwr.supernode.cli, flwr.superlink.cli, importlib
 command = importlib.import_module("flwr.supercore.cli.flower_superexec")
 for package, name in ((flwr.supernode.cli, "flower_supernode"), (flwr.superlink.cli, "flwr_serverapp"),
+                      (flwr.superlink.cli, "flower_superlink"),
                       (command, "flower_superexec")):
     setattr(package, name, lambda name=name: print("started", name))
 {check}.main()
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{LAUNCHER.parents[1]}"},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{PACKAGE.parent}"},
         capture_output=True,
         text=True,
         check=False,

@@ -46,7 +46,7 @@ def test_every_device_is_registered_and_runs_with_tls_and_its_own_key(fleet: Loc
     assert len(supernodes) == 3
     assert len({command.split("--auth-supernode-private-key=")[1] for command in supernodes}) == 3
     assert all("--root-certificates=" in command for command in supernodes)
-    superlink = next(command for command in commands if "bin/flower-superlink" in command)
+    superlink = next(command for command in commands if "flower-superlink" in command)
     assert "--enable-supernode-auth" in superlink
     assert "--host=127.0.0.1" in superlink
     assert not any("--insecure" in command for command in [*supernodes, superlink])
