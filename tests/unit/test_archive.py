@@ -14,6 +14,7 @@ def test_the_file_runs_and_depends_on_the_content_alone(tmp_path: Path) -> None:
     package = tmp_path / "greeter"
     (package / "__pycache__").mkdir(parents=True)
     (package / "__pycache__/old.pyc").write_bytes(b"old")
+    (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
         "import sys\n\nfrom greeter.words import hello\n\ndef main():\n    print(hello, sys.argv[1])\n"
     )
