@@ -81,13 +81,17 @@ def test_a_devices_own_images_stay_where_they_are(changed: LocalFleet, tmp_path:
     assert {path for path in parts.rglob("*") if path.is_file()} == before
 
 
-def test_an_open_fleet_has_to_be_asked_for_and_warns(tmp_path: Path) -> None:
+def test_an_open_fleet_and_stock_flower_have_to_be_asked_for(tmp_path: Path) -> None:
     bench = LocalFleet(tmp_path, devices=1)
     try:
         for playbook in ("provision", "run_fl"):
-            done = bench.play(playbook, "insecure=true", "rounds=1", *QUICK)
+            done = bench.play(playbook, "insecure=true", "fast_rounds=off", "rounds=1", *QUICK)
             assert done.returncode == 0, done.stdout + done.stderr
             if playbook == "provision":
+                commands = [" ".join(process.cmdline()) for process in bench.processes()]
+                assert any("bin/flower-supernode" in command for command in commands)
+                assert any("bin/flower-superlink" in command for command in commands)
+                assert not any("fast_rounds" in command for command in commands)
                 assert "insecure=true: no TLS, no SuperNode authentication" in done.stdout + done.stderr
         assert rows(latest(bench)[0] / "rounds.csv")[0]["devices"] == "1"
         assert not (tmp_path / "state/ca").exists()
