@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench.fleet import Fleet
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
+from bench.fleet import Fleet  # noqa: E402
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "stock": {"server": "stock", "devices": "stock"},
@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "and SuperNodes, with the nudge": {"warm": "cold"},
     "and forked from a warm process": {},
     "the same with TLS and SuperNode keys": {"secure": True},
+    "the same with executors apart": {"isolated": True, "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.01"}},
 }
 
 
@@ -39,7 +40,7 @@ def measure(nodes: int, rounds: int, variants: list[str], folder: Path) -> dict[
             for name, fleet in fleets.items():
                 for evaluate in (False, True):
                     # The first interval is the run's start; each later one is a whole round.
-                    ends = fleet.run(rounds=6, evaluate=evaluate, limit=1800)["ends"]
+                    ends = fleet.run(rounds=min(rounds, 5) + 1, evaluate=evaluate, limit=1800)["ends"]
                     seconds[name][evaluate] += [b - a for a, b in pairwise(ends[1:])]
     return seconds
 
