@@ -182,6 +182,15 @@ FLEET: tuple[Setting, ...] = (
         "provision.yml: reboot the hosts that need it, once, in the end; else they are named",
     ),
     Setting(
+        "python_provider",
+        "str",
+        "auto",
+        "a device's Python: the system's, or one that pyenv builds once for each kind of host; `auto` is the system's"
+        " where it is 3.11 or later",
+        choices=("auto", "system", "pyenv"),
+        per_host=True,
+    ),
+    Setting(
         "swap",
         "str",
         "auto",

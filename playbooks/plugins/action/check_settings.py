@@ -93,7 +93,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         app_values, app_errors = check_all(app_settings, given)
         errors += app_errors + self._unknown(project, given, app_settings)
         config = {name.replace("_", "-"): value for name, value in app_values.items()}
-        errors += _app_config(str(values["app_config"]), flower_app, config)
+        errors += _app_config(*given.get("app_config", ("", "")), flower_app, config)
         errors += fleet.errors()
         of_hosts, host_errors = _of_hosts(FLEET, values, given, fleet)
         errors += host_errors
@@ -220,20 +220,20 @@ def _trusted(value: object) -> object:
     return trust_as_template(value) if isinstance(value, str) else value
 
 
-def _app_config(text: str, flower_app: app.App, config: dict[str, Value]) -> list[str]:
+def _app_config(text: object, origin: str, flower_app: app.App, config: dict[str, Value]) -> list[str]:
     """Put `key=value …` into the run configuration; return a line for each mistake."""
     if not text:
         return []
     from flwr.common.config import parse_config_args  # late: its import takes half a second
 
     try:
-        pairs = parse_config_args([text])
+        pairs = parse_config_args([str(text)])
     except (click.ClickException, OSError, ValueError):
         pairs = {}
     if not pairs:
-        return [f"app_config={text} (extra var) cannot be read; allowed: key=value pairs, texts in quotes"]
+        return [f"app_config={text} ({origin}) cannot be read; allowed: key=value pairs, texts in quotes"]
     errors = [
-        unknown(f"app_config: {key}", "extra var", flower_app.config) for key in pairs if key not in flower_app.config
+        unknown(f"app_config: {key}", origin, flower_app.config) for key in pairs if key not in flower_app.config
     ]
     config.update({key: value for key, value in pairs.items() if key in flower_app.config})
     return errors
