@@ -219,8 +219,8 @@ FLEET: tuple[Setting, ...] = (
     Setting(
         "headless",
         "bool",
-        True,
-        "a Raspberry Pi boots without a desktop, and with little memory for its GPU; false leaves both",
+        False,
+        "a Raspberry Pi boots without a desktop, and with little memory for its GPU; false leaves both as they are",
         per_host=True,
     ),
 )

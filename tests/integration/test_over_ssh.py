@@ -54,6 +54,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
     (cache_folder() / "wheels").mkdir(exist_ok=True)
     with booted(fleets.parse(HOSTS, "ssh"), "s" + secrets.token_hex(3), state=folder / "lab") as lab:
         made = LabFleet(folder, lab)
+        looked = made.play("provision", options=("--check", "--diff"))
+        assert looked.returncode == 0, looked.stdout + looked.stderr
         done = made.play("provision", timeout=1200)
         assert done.returncode == 0, done.stdout + done.stderr
         yield made

@@ -188,10 +188,10 @@ def test_group_vars_may_hold_settings_of_the_app_that_ships_while_another_runs(c
 
 
 def test_a_host_may_have_a_value_of_its_own(check: Check) -> None:
-    hosts = inventory(a={"swap": 512, "headless": "no"}, b={})
+    hosts = inventory(a={"swap": 512, "headless": "yes"}, b={})
     found = check(hosts=hosts)["hosts"]
-    assert (found["a"]["swap"], found["a"]["headless"]) == ("512", False)
-    assert (found["b"]["swap"], found["hub"]["swap"], found["b"]["headless"]) == ("auto", "auto", True)
+    assert (found["a"]["swap"], found["a"]["headless"]) == ("512", True)
+    assert (found["b"]["swap"], found["hub"]["swap"], found["b"]["headless"]) == ("auto", "auto", False)
     assert {host: values["swap"] for host, values in check("-e", "swap=0", hosts=hosts)["hosts"].items()} == {
         "hub": "0",
         "a": "0",

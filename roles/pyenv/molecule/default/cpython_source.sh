@@ -11,4 +11,4 @@ set -- -q -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=
 apt-get "$@" update
 cd "$work"
 apt-get "$@" source --download-only python3.11
-mv python3.11_3.11.2.orig.tar.gz "$folder/Python-3.11.2.tgz"
+mv python3.11_3.11.2.orig.tar.gz "$folder/Python-3.11.2.tar.gz"
