@@ -14,7 +14,5 @@ def group(item: pytest.Item) -> str:
     return "lab" if name.startswith(("test_lab", "test_molecule", "test_over_ssh", "test_pi")) else "fleet"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group(group(item)))
