@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+LABS = ("test_lab", "test_molecule", "test_over_ssh", "test_pi")
 
 
-def group(item: pytest.Item) -> str:
-    """Return the name of the tests that one process runs, one after another."""
-    name = item.path.name
-    if item.path.parent.name != "integration":
-        return str(item.path)
-    # Labs compare the machine before and after; the other integration tests share a fleet on this machine.
-    return "lab" if name.startswith(("test_lab", "test_molecule", "test_over_ssh", "test_pi")) else "fleet"
+class SideBySide(LoadScopeScheduling):
+    """Give the tests of a file to one process; those that boot labs, or share a fleet on this machine, to one in all."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.split("::")[0])
+        if path.parent.name != "integration":
+            return str(path)
+        # Labs compare the machine before and after.
+        return "labs" if path.name.startswith(LABS) else "fleets"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group(group(item)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SideBySide:
+    return SideBySide(config, log)  # type: ignore[arg-type]
