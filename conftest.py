@@ -10,8 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 LABS = ("test_lab", "test_molecule", "test_over_ssh", "test_pi")
 
 
-class SideBySide(LoadScopeScheduling):
-    """Give the tests of a file to one process; those that boot labs, or share a fleet on this machine, to one in all."""
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
+    """Give a file's tests to one process, and to one in all those that boot labs, or share a fleet on this machine."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.split("::")[0])
@@ -23,4 +23,4 @@ class SideBySide(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SideBySide:
-    return SideBySide(config, log)  # type: ignore[arg-type]
+    return SideBySide(config, log)
