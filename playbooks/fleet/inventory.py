@@ -21,7 +21,8 @@ class Fleet:
     cids: dict[str, object]
     remote: tuple[str, ...]
     server_is_here: bool
-    variables: dict[str, object]  # the server's, among which are those that the inventory gives to all
+    # Not copied: what else an inventory says may be a template that has no value yet.
+    variables: Mapping[str, object]  # the server's, among which are those that the inventory gives to all
     host_variables: dict[str, Mapping[str, object]]  # each host's
 
     @classmethod
@@ -35,7 +36,7 @@ class Fleet:
             devices=devices,
             cids={host: hostvars[host]["cid"] for host in devices if "cid" in hostvars[host]},
             remote=tuple(host for host in devices if host not in local),
-            variables=dict(hostvars[servers[0]]) if servers else {},
+            variables=hostvars[servers[0]] if servers else {},
             host_variables={host: hostvars[host] for host in (*servers, *devices)},
             server_is_here=any(host in local and "superlink_address" not in hostvars[host] for host in servers),
         )
