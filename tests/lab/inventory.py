@@ -41,20 +41,20 @@ def inventory(names: Names, fleet: Fleet, lab_folder: str, control: str) -> dict
         groups[host.kind.group][host.name] = variables
     boards = {name: {"hosts": groups[name]} for name in ("raspberry_pis", "jetsons")}
     options = f'-o UserKnownHostsFile="{lab_folder}/{KNOWN_HOSTS}" -o GlobalKnownHostsFile=/dev/null'
-    return {
-        "all": {
-            "vars": {
-                "ansible_ssh_private_key_file": f"{lab_folder}/{KEY}",
-                "ansible_ssh_common_args": f"{options} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
-                "ansible_control_path_dir": control,
-                "ansible_python_interpreter": "/usr/bin/python3",
-            },
-            "children": {
-                "server": {"hosts": groups["server"]},
-                "devices": {"children": boards},
-            },
-        }
+    lab = {
+        "vars": {
+            "ansible_ssh_private_key_file": f"{lab_folder}/{KEY}",
+            "ansible_ssh_common_args": f"{options} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+            "ansible_control_path_dir": control,
+            "ansible_python_interpreter": "/usr/bin/python3",
+        },
+        "children": {
+            "server": {"hosts": groups["server"]},
+            "devices": {"children": boards},
+        },
     }
+    # A group of their own: what stands beside `all` is the controller's too, which knows no inventory_dir.
+    return {"all": {"children": {"lab": lab}}}
 
 
 def static(names: Names, fleet: Fleet) -> str:

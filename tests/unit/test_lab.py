@@ -127,7 +127,7 @@ def test_committed_inventory_is_that_of_the_default_fleet() -> None:
 
 
 def test_inventory_has_the_groups_of_the_default_one() -> None:
-    tree = yaml.safe_load(inventory.static(default_names(), fleet.load(fleet.DEFAULT)))["all"]
+    tree = yaml.safe_load(inventory.static(default_names(), fleet.load(fleet.DEFAULT)))["all"]["children"]["lab"]
     assert list(tree["children"]) == ["server", "devices"]
     assert len(tree["children"]["server"]["hosts"]) == 1
     boards = tree["children"]["devices"]["children"]
@@ -142,7 +142,8 @@ def test_connections_are_kept_in_the_labs_folder_where_its_path_fits_a_socket() 
 
     assert inventory.control_folder(place(79)) == str(place(79).connections)
     assert inventory.control_folder(place(80)) == "~/.ansible/cp"
-    template = yaml.safe_load(inventory.STATIC.read_text())["all"]["vars"]["ansible_control_path_dir"].strip("{} ")
+    variables = yaml.safe_load(inventory.STATIC.read_text())["all"]["children"]["lab"]["vars"]
+    template = variables["ansible_control_path_dir"].strip("{} ")
     chosen = Environment().compile_expression(template)
     fits = "/" + "x" * (78 - len("/.lab/lab/cp")) + "/inventory"
     assert chosen(inventory_dir=fits) == f"{fits}/../.lab/lab/cp"
