@@ -51,7 +51,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
     wheels = folder / "state" / "wheels"
     wheels.parent.mkdir()
     wheels.symlink_to(cache_folder() / "wheels")  # kept from one test run to the next
-    (cache_folder() / "wheels").mkdir(exist_ok=True)
+    (cache_folder() / "wheels").mkdir(parents=True, exist_ok=True)
     with booted(fleets.parse(HOSTS, "ssh"), "s" + secrets.token_hex(3), state=folder / "lab") as lab:
         made = LabFleet(folder, lab)
         looked = made.play("provision", options=("--check", "--diff"))
