@@ -191,19 +191,20 @@ class Cache:
         with tarfile.open(partial, "w") as archive:
             archive.add(lock, "lock.txt")
             for name in sorted(names):
-                wheel = find_wheel(self.wheels, name, pins[name])
-                if wheel is None:
-                    raise WheelError(f"{name}=={pins[name]} was fetched for {self.platform.words}, but is not there")
+                wheel = self._fetched(name, pins[name])
                 archive.add(wheel, wheel.name)
-            uv = find_wheel(self.wheels, "uv", pins["uv"])
-            if uv is None:
-                raise WheelError(f"uv=={pins['uv']} was fetched for {self.platform.words}, but is not there")
-            _add_uv(archive, uv)
+            _add_uv(archive, self._fetched("uv", pins["uv"]))
         for old in self.wheels.parent.glob("*.tar"):  # quickly made again, and large
             if old.stat().st_mtime < time.time() - KEPT:
                 old.unlink()
         partial.replace(path)
         return path
+
+    def _fetched(self, name: str, version: str) -> Path:
+        wheel = find_wheel(self.wheels, name, version)
+        if wheel is None:
+            raise WheelError(f"{name}=={version} was fetched for {self.platform.words}, but is not there")
+        return wheel
 
 
 def versions(lock: Path) -> dict[str, str]:
