@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import datetime
 from typing import Any
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -38,6 +39,10 @@ def parse(output: str) -> dict[str, Any]:
     raise FlowerError(lines[-1].strip())
 
 
-def online(answer: dict[str, Any]) -> set[str]:
-    """Return the ids of the nodes that `flwr supernode list` says are online."""
-    return {str(node["node-id"]) for node in answer["nodes"] if node["status"] == "online"}
+def online(answer: dict[str, Any]) -> dict[str, float]:
+    """Return the ids of the nodes that `flwr supernode list` says are online, each with the epoch since when."""
+    return {
+        str(node["node-id"]): datetime.fromisoformat(node["online-at"]).timestamp()
+        for node in answer["nodes"]
+        if node["status"] == "online"
+    }

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from bench.fleet import Fleet, copy_of_app
+from waits import gone, wait_for
 
 LIMIT = 240.0  # the tests share two cores with what else runs there
 QUICK: dict[str, Any] = {"evaluate": False, "limit": LIMIT}
@@ -96,5 +97,4 @@ def test_nothing_is_left_when_the_fleet_ends(tmp_path: Path) -> None:
         assert warm in psutil.Process(supernode.pid).children(recursive=True)
         supernode.kill()  # the hardest way: nobody is told
         supernode.wait()
-        psutil.wait_procs([warm], timeout=30)
-        assert not warm.is_running()
+        wait_for(lambda: gone(warm.pid), "the warm process ends", 30)

@@ -37,6 +37,9 @@ class Newcomer:
 
     def make(self, *words: str, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "HTTP", "SSL_"))}
+        own = Path.home() / ".config/pip/pip.conf"  # the newcomer's home is another
+        if os.getuid() != 0 and own.exists():
+            kept.setdefault("PIP_CONFIG_FILE", str(own))
         return subprocess.run(
             ["make", *words],
             cwd=self.clone,

@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from safetensors.numpy import load_file
+
+from waits import wait_for
 
 from .conftest import ENVIRONMENT, PROJECT, LocalFleet, latest
 
@@ -23,13 +24,6 @@ QUICK = ("epochs=1",)  # what is looked at here is not the accuracy
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +203,6 @@ def test_an_app_that_fails_leaves_its_reason(fleet: LocalFleet, tmp_path: Path) 
 def test_stop_ends_the_services(fleet: LocalFleet) -> None:
     done = fleet.play("stop", "services=true")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [one for one in fleet.processes() if "flower-su" in " ".join(one.cmdline())]
+    assert not [one for one in fleet.processes() if "flower-su" in " ".join(one.info["cmdline"])]
     again = fleet.play("run_fl", "rounds=1", *QUICK)  # starts what is not running
     assert again.returncode == 0, again.stdout + again.stderr

@@ -73,7 +73,7 @@ def control_folder(names: Names) -> str:
 
 
 def _yaml(data: dict[str, Any]) -> str:
-    return "---\n" + yaml.safe_dump(data, sort_keys=False, width=110)
+    return "---\n" + yaml.safe_dump(data, sort_keys=False, width=90)
 
 
 def write(names: Names, fleet: Fleet) -> None:

@@ -30,7 +30,8 @@ def fail(message: str) -> NoReturn:
 def supernode(state: dict[str, Any], verb: str, words: list[str]) -> None:
     nodes: dict[str, Any] = state["nodes"]
     if verb == "list":
-        answer(nodes=[{"node-id": number, "status": node["status"]} for number, node in nodes.items()])
+        shown = {"online-at": "2026-01-01 00:00:00Z"}
+        answer(nodes=[{"node-id": number, **shown, "status": node["status"]} for number, node in nodes.items()])
     if verb == "register":
         key = Path(words[0]).read_text(encoding="utf-8").strip()
         if any(node["key"] == key and node["status"] != "unregistered" for node in nodes.values()):

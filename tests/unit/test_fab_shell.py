@@ -14,6 +14,7 @@ import pytest
 from fleet.hosts import Host, Ssh
 from fleet.shell import HostError, LocalShell, Shell, SshShell, as_user, on_all
 from unit.sshd import Sshd
+from waits import gone, wait_for
 
 LIMIT = 20.0
 
@@ -56,18 +57,8 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(shell: Shell, tmp
     with pytest.raises(HostError, match=r"did not end in 0\.5 s"):
         shell.run(f"sleep 300 & echo $! > {tmp_path}/pid; wait", lambda _: None, 0.5)
     assert time.monotonic() - start < LIMIT
-    gone(int((tmp_path / "pid").read_text()))
-
-
-def gone(pid: int) -> None:
-    limit = time.monotonic() + LIMIT
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        assert time.monotonic() < limit, f"process {pid} still runs"
-        time.sleep(0.05)
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: gone(pid), f"process {pid} ends", LIMIT)
 
 
 def test_close_ends_what_runs_without_a_limit() -> None:

@@ -47,12 +47,12 @@ def test_a_failure_is_told_by_its_last_line(output: str, reason: str) -> None:
 
 def test_online_nodes_are_those_that_flower_calls_online() -> None:
     nodes = [
-        {"node-id": "1", "status": "online"},
-        {"node-id": 2, "status": "online"},
-        {"node-id": "3", "status": "offline"},
-        {"node-id": "4", "status": "registered"},
+        {"node-id": "1", "status": "online", "online-at": "1970-01-01 00:01:00Z"},
+        {"node-id": 2, "status": "online", "online-at": "1970-01-01 00:02:00Z"},
+        {"node-id": "3", "status": "offline", "online-at": "1970-01-01 00:01:00Z"},
+        {"node-id": "4", "status": "registered", "online-at": "N/A"},
     ]
-    assert flower.online({"nodes": nodes}) == {"1", "2"}
+    assert flower.online({"nodes": nodes}) == {"1": 60, "2": 120}
 
 
 def test_the_command_survives_spaces_in_folders() -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from unit.driving import run_module
+from waits import gone, wait_for
 
 BIN = Path(sys.executable).parent
 LIMIT = 30.0  # seconds for what takes one or two
@@ -66,14 +65,7 @@ class Supervisor:
         path = self.folder / "supervisord.pid"
         if path.exists():
             self.control("shutdown")
-            until(lambda: not path.exists())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+            wait_for(lambda: not path.exists(), "supervisord ends", LIMIT)
 
 
 @pytest.fixture
@@ -85,14 +77,6 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
             yield found
         finally:
             found.end()
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_starts_the_daemon_and_the_program_once(supervisor: Supervisor) -> None:
@@ -160,7 +144,7 @@ def test_starts_a_program_that_is_new_to_the_daemon(supervisor: Supervisor) -> N
 def test_stops_a_program_that_supervisor_starts_again_and_again(supervisor: Supervisor) -> None:
     supervisor.program("one", "false", startsecs=1, startretries=1000)
     supervisor("started")
-    until(lambda: supervisor.state() == "BACKOFF")
+    wait_for(lambda: supervisor.state() == "BACKOFF", "supervisor backs off", LIMIT)
     assert supervisor("started")["changed"] is False
     assert supervisor("stopped")["changed"]
     again = supervisor("stopped")  # with its last program the daemon has gone

@@ -115,13 +115,19 @@ def test_check_mode_follows_nothing(tmp_path: Path) -> None:
     assert result["status"] == "finished:completed"
 
 
-def wait(standin: StandIn, tmp_path: Path, minimum: int, *more: str) -> tuple[str, list[str], dict[str, Any]]:
+CAME = 1767225600  # when the stand-in's nodes came online
+
+
+def wait(
+    standin: StandIn, tmp_path: Path, minimum: int, *more: str, **others: object
+) -> tuple[str, list[str], dict[str, Any]]:
     arguments = {
         "devices": ["a", "b"],
         "minimum": minimum,
         "timeout": 1,
         "venv": str(standin.venv),
         "home": str(standin.home),
+        **others,
     }
     return act(tmp_path, "await_supernodes", arguments, *more)
 
@@ -145,6 +151,18 @@ def test_names_the_missing_and_goes_on_where_enough_are_there(half: StandIn, tmp
     shown, _, result = wait(half, tmp_path, 1)
     assert (result["online"], result["missing"]) == (["a"], ["b"])
     assert "[WARNING]: not online: b" in shown
+
+
+def test_a_device_that_came_online_before_its_supernode_started_is_missing_still(half: StandIn, tmp_path: Path) -> None:
+    half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
+    _, _, result = wait(half, tmp_path, 1, started={"a": CAME - 1, "b": CAME + 60})
+    assert (result["online"], result["missing"]) == (["a"], ["b"])
+
+
+def test_a_device_whose_clock_is_ahead_is_not_missing(half: StandIn, tmp_path: Path) -> None:
+    half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
+    _, _, result = wait(half, tmp_path, 2, started={"a": CAME + 5, "b": CAME - 300})
+    assert result["missing"] == []
 
 
 def test_stops_where_too_few_are_online(half: StandIn, tmp_path: Path) -> None:

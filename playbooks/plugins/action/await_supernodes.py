@@ -20,8 +20,14 @@ short_description: Wait, for a bounded time, until SuperNodes are online
 description:
   - Asks the SuperLink, on the server, until every device of O(devices) is online or O(timeout) is over, and names
     those that are missing. Fewer than O(minimum) are a failure.
+  - The SuperLink takes a device that lost its power for online for up to a minute, and refuses its new SuperNode as
+    long. A device that came online before its SuperNode was O(started) is therefore missing still.
 options:
   devices: {description: Names of the devices., type: list, elements: str, required: true}
+  started:
+    description: When each device's SuperNode started (seconds since the epoch, by the device's clock), where known.
+    type: dict
+    default: {}
   minimum: {description: How many must be online., type: int, required: true}
   timeout: {description: Seconds to wait., type: int, required: true}
   venv: {description: The server's virtual environment., type: path, required: true}
@@ -38,6 +44,7 @@ EXAMPLES = """
 - name: Wait for the devices
   await_supernodes:
     devices: [pi4, orin]
+    started: {pi4: 1767225600}
     minimum: 2
     timeout: 120
     venv: /opt/flowerbed/venv
@@ -49,6 +56,7 @@ missing: {description: Devices that are not., type: list, elements: str, returne
 """
 ARGUMENTS = {
     "devices": {"type": "list", "elements": "str", "required": True},
+    "started": {"type": "dict", "default": {}},
     "minimum": {"type": "int", "required": True},
     "timeout": {"type": "int", "required": True},
     "venv": {"type": "path", "required": True},
@@ -57,6 +65,9 @@ ARGUMENTS = {
 }
 PAUSE = 1.0
 TELL_EVERY = 15.0
+# Seconds by which a device's clock may be ahead of the SuperLink's before that refuses it (flwr 1.41).
+CLOCK_AHEAD = 10.0
+NEVER = float("-inf")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -100,7 +111,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not arguments["secure"]:
             return devices[len(online) :]
         record = json.loads(self._execute(f"cat {shlex.quote(home)}/nodes.json 2>/dev/null || true") or "{}")
-        return [name for name in devices if record.get(name, {}).get("node_id") not in online]
+        came = {name: online.get(record.get(name, {}).get("node_id"), NEVER) for name in devices}
+        return [name for name in devices if came[name] <= arguments["started"].get(name, 0) - CLOCK_AHEAD]
 
     def _execute(self, command: str) -> str:
         answer = self._low_level_execute_command(command)

@@ -232,9 +232,7 @@ def _app_config(text: object, origin: str, flower_app: app.App, config: dict[str
         pairs = {}
     if not pairs:
         return [f"app_config={text} ({origin}) cannot be read; allowed: key=value pairs, texts in quotes"]
-    errors = [
-        unknown(f"app_config: {key}", origin, flower_app.config) for key in pairs if key not in flower_app.config
-    ]
+    errors = [unknown(f"app_config: {key}", origin, flower_app.config) for key in pairs if key not in flower_app.config]
     config.update({key: value for key, value in pairs.items() if key in flower_app.config})
     return errors
 

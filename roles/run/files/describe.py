@@ -5,7 +5,9 @@ The arguments are the file of the service that provisioning leaves, and the fold
 
 import json
 import platform
+import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -28,10 +30,32 @@ def board() -> str | None:
     return None
 
 
+def started(service_file: Path) -> float:
+    """Return when the service's process started, in seconds since the epoch; now, where it does not run."""
+    name = service_file.stem
+    if service_file.suffix == ".service":
+        ask = ["systemctl", "show", "--property=MainPID", "--value", name]
+    else:
+        config = service_file.parents[1] / "supervisord.conf"
+        ask = [f"{sys.prefix}/bin/supervisorctl", "-c", str(config), "pid", name]
+    process = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    if not process.isdecimal() or process == "0":
+        return time.time()
+    # ps is the one way that Linux and macOS share: [[days-]hours:]minutes:seconds
+    told = subprocess.run(["ps", "-o", "etime=", "-p", process], capture_output=True, text=True, check=False).stdout
+    days, _, clock = told.strip().rpartition("-")
+    age = 0
+    for part in clock.split(":"):
+        age = 60 * age + int(part or 0)
+    return time.time() - age - 86400 * int(days or 0)
+
+
+service = Path(sys.argv[1])
 print(
     json.dumps(
         {
-            "provisioned": Path(sys.argv[1]).exists(),
+            "provisioned": service.exists(),
+            "service_started": started(service) if service.exists() else None,
             "board": board(),
             "python": platform.python_version(),
             "flwr": version("flwr"),
