@@ -6,7 +6,7 @@
 # make lab    (as root) boot virtual devices for inventory/lab.yml
 # make lab-arm64, make lab-vm   beside them, hosts of the boards' architecture (tests/lab/README.md); built once, minutes
 # make lab-down [NAME=arm64]    remove every trace of all of them, or of one
-# make test-vm   (as root) the tests of the virtual machine, which `make test` leaves out
+# make test-arm64, make test-vm   (as root) the tests of the slower tiers, which `make test` leaves out
 # make clean  remove the virtual environment and the fleet of this machine (results/ stays)
 PYTHON ?= python3
 VENV := .venv
@@ -16,9 +16,9 @@ STATE := .fleet
 SOURCES := $(shell find inventory playbooks roles files fl_app/fast_rounds -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
 # Most tests wait most of the time. Those that would disturb each other are kept apart by conftest.py.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadscope
+SIDE_BY_SIDE := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
+.PHONY: run test test-arm64 test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
 .DELETE_ON_ERROR:
 
 run: $(STATE)/provisioned
@@ -43,6 +43,10 @@ $(STATE)/provisioned: $(VENV)/installed $(SOURCES)
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest $(if $(ROLE),"tests/integration/test_molecule.py::test_scenario[$(ROLE)]",$(SIDE_BY_SIDE))
+
+test-arm64: $(VENV)/tested
+	$(BIN)/python tests/lab cache arm64
+	$(BIN)/python -m pytest tests/integration/test_lab_arm64.py tests/integration/test_provision_arm64.py
 
 test-vm: $(VENV)/tested
 	$(BIN)/python tests/lab cache vm

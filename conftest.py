@@ -7,20 +7,32 @@ from pathlib import PurePath
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LABS = ("test_lab", "test_molecule", "test_over_ssh", "test_pi")
+LABS = ("test_lab", "test_over_ssh", "test_pi", "test_provision_arm64")
+
+
+def group(nodeid: str) -> str:
+    """Return what a test is in one process with: its file, or all that boot labs, or share a fleet on this machine."""
+    path = PurePath(nodeid.split("::")[0])
+    if path.parent.name != "integration":
+        return str(path)
+    if path.name == "test_molecule.py":
+        return "molecule"
+    return "labs" if path.name.startswith(LABS) else "fleets"
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
-    """Give a file's tests to one process, and to one in all those that boot labs, or share a fleet on this machine."""
+    """Give a group's tests to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = PurePath(nodeid.split("::")[0])
-        if path.parent.name != "integration":
-            return str(path)
-        # Labs compare the machine before and after.
-        return "labs" if path.name.startswith(LABS) else "fleets"
+        return group(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SideBySide:
     return SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    order = ["molecule", "fleets", "labs"]
+    items.sort(key=lambda item: order.index(found) if (found := group(item.nodeid)) in order else len(order))

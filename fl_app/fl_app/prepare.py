@@ -4,7 +4,7 @@
 
 Writes ``DIR/<key>/{dataset.json, server/, 0/, 1/, …}`` once and prints one JSON object that names the folder.
 The key is a hash of what the parts depend on, the data set's files among it. Exit status 2 and one line on
-stderr: the user has to do something.
+stderr: the user has to do something. ``memory_mb`` is what training takes on a device, where that could be measured.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fl_app import strategies
+from fl_app import memory, strategies
 from fl_app.datasets import DATASETS, find
 from fl_app.errors import AppError
 from fl_app.partition import partition, shaped_by
@@ -129,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         config = Config.of(json.loads(args.config.read_text(encoding="utf-8")))
         strategies.check(config, devices=len(args.cids))
         result = prepare(config, args.cids, args.own_data, args.cache)
+        result["memory_mb"] = memory.needed_mb(config, args.cache)
     except (AppError, OSError, json.JSONDecodeError) as error:
         print(f"fl_app.prepare: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

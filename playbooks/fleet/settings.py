@@ -159,6 +159,7 @@ FLEET: tuple[Setting, ...] = (
         min=1,
         max=86400,
     ),
+    Setting("device", "str", "", "remove_device.yml: the devices to take out of the fleet, with commas between them"),
     Setting("services", "bool", False, "stop.yml: stop the SuperLink and the SuperNodes too, not only the run"),
     Setting(
         "fast_rounds",

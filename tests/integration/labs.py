@@ -7,18 +7,48 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import fleet, footprint, names
+from lab import cache, fleet, footprint, names
 from lab.lab import Lab, booted
+from lab.rootfs import cache_folder
 from lab.waiting import wait_for
+
+from .conftest import Fleet
+from .turns import alone
 
 COMMAND = [sys.executable, str(names.REPOSITORY / "tests" / "lab")]
 ANSIBLE = [str(Path(sys.executable).parent / "ansible"), "all"]
 SERVER = {"name": "hub", "kind": "server", "memory": 512}
+
+
+@dataclass
+class LabFleet(Fleet):
+    """A fleet of the lab, on which the playbooks are run over SSH."""
+
+    lab: Lab
+
+    def __post_init__(self) -> None:
+        kept = cache_folder() / "wheels"  # from one test run to the next
+        kept.mkdir(parents=True, exist_ok=True)
+        (self.folder / "state").mkdir()
+        (self.folder / "state" / "wheels").symlink_to(kept)
+
+    @property
+    def inventory(self) -> Path:
+        return self.lab.folder / "inventory.yml"
+
+
+def skip_unless_named(file: str, tier: str, config: pytest.Config) -> None:
+    """Skip the tests of a file that takes minutes, unless it is named on the command line and the tier is there."""
+    if not any(Path(file).name in word for word in config.invocation_params.args):
+        pytest.skip(f"slow: `make test-{tier}` runs these")
+    if reason := cache.absent(tier):
+        pytest.skip(reason)
 
 
 def new_name() -> str:
@@ -34,12 +64,13 @@ def warm_up() -> None:
 
 @contextmanager
 def nothing_stays(state: Path) -> Iterator[None]:
-    """Compare the machine before and after."""
-    warm_up()
-    before = footprint.take()
-    yield
-    assert not state.exists()
-    after = footprint.take()
+    """Compare the machine before and after; the scenarios of the roles wait as long with labs of their own."""
+    with alone():
+        warm_up()
+        before = footprint.take()
+        yield
+        assert not state.exists()
+        after = footprint.take()
     if before["labs"] or after["labs"]:
         pytest.skip("somebody else's lab is up on this machine: before and after cannot be compared")
     assert footprint.changes(before, after) == []

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache
 from lab.faults import Faults
 from lab.host import greets
 from lab.lab import Lab
 
-from .labs import SERVER, traceless
+from .labs import SERVER, skip_unless_named, traceless
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
@@ -29,10 +28,7 @@ FLEET = {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
-    if not any(Path(__file__).name in word for word in pytestconfig.invocation_params.args):
-        pytest.skip("slow: `make test-vm` runs these")
-    if reason := cache.absent("vm"):
-        pytest.skip(reason)
+    skip_unless_named(__file__, "vm", pytestconfig)
     with traceless(FLEET, tmp_path_factory.mktemp("state")) as up:
         yield up
 

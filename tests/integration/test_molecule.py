@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .turns import beside_others
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir())
 PATIENCE = 1200  # seconds; a scenario takes about a minute once the lab's cache is filled, and one compiles CPython
@@ -52,8 +54,9 @@ def molecule(role: str, command: str, environment: dict[str, str]) -> tuple[int,
 def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[str]:
     """A role, whose hosts are gone in the end, also when the test was interrupted."""
     role: str = request.param
-    yield role
-    status, output = molecule(role, "destroy", environment)
+    with beside_others():
+        yield role
+        status, output = molecule(role, "destroy", environment)
     assert status == 0, output
 
 

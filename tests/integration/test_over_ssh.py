@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
+from fastapi.routing import APIRoute
+from flwr.supercore.routers.runtime.router import router as runtime
+from flwr.superlink.routers.control.router import router as control
+from flwr.superlink.routers.fleet.router import router as fleet_api
 
 from lab import fleet as fleets
 from lab.faults import Faults
-from lab.lab import Lab, booted
-from lab.rootfs import cache_folder
+from lab.lab import booted
 
-from .conftest import Fleet, changed_hosts, latest
+from .conftest import PROJECT, changed_hosts, latest
+from .labs import LabFleet
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
@@ -31,27 +38,33 @@ HOSTS = {
     ]
 }
 NAMES = {"hub", "pi", "orin"}
-
-
-@dataclass
-class LabFleet(Fleet):
-    """A fleet of the lab."""
-
-    lab: Lab
-
-    @property
-    def inventory(self) -> Path:
-        return self.lab.folder / "inventory.yml"
+FOREIGN_APP = PROJECT / "tests" / "integration" / "foreign_app"
+VENV = "/opt/flowerbed/venv/bin"
+ROUTES = [
+    route.path for router in (control, fleet_api, runtime) for route in router.routes if isinstance(route, APIRoute)
+]
+OPEN = [
+    f"/v1/fleet/{name}"
+    for name in yaml.safe_load((PROJECT / "roles/gateway/vars/main.yml").read_text(encoding="utf-8"))["gateway_routes"]
+]
+CLOSED = [path for path in ROUTES if path not in OPEN]
+ASK = """
+import json, ssl, urllib.error, urllib.request
+context = ssl.create_default_context(cafile="/var/lib/flowerbed/keys/ca.crt")
+def status(path):
+    try:
+        request = urllib.request.Request("{address}" + path, data=b"", method="POST")
+        return urllib.request.urlopen(request, context=context).status
+    except urllib.error.HTTPError as error:
+        return error.code
+print(json.dumps({{path: status(path) for path in {paths}}}))
+"""
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
     """The hosts, provisioned by one command."""
     folder = tmp_path_factory.mktemp("ssh")
-    wheels = folder / "state" / "wheels"
-    wheels.parent.mkdir()
-    wheels.symlink_to(cache_folder() / "wheels")  # kept from one test run to the next
-    (cache_folder() / "wheels").mkdir(parents=True, exist_ok=True)
     with booted(fleets.parse(HOSTS, "ssh"), "s" + secrets.token_hex(3), state=folder / "lab") as lab:
         made = LabFleet(folder, lab)
         looked = made.play("provision", options=("--check", "--diff"))
@@ -99,6 +112,46 @@ def test_two_rounds(fleet: LabFleet) -> None:
     assert hosts["pi"]["memory_mb"] <= 1024
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
     assert "PRIVATE KEY" not in "".join(path.read_text() for path in folder.rglob("*.log"))
+
+
+@pytest.fixture(scope="module")
+def answers(fleet: LabFleet) -> dict[str, int]:
+    """What a device's root user gets for a POST to each route of the SuperLink, with the CA that the device has."""
+    address = f"https://{fleet.lab.host('hub').address}:8000"
+    script = ASK.format(address=address, paths=[*OPEN, *CLOSED])
+    return dict(json.loads(fleet.lab.ssh("pi", f"sudo {VENV}/python - <<'END'\n{script}\nEND", timeout=120)))
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_a_device_is_refused_by_each_route_that_is_not_a_supernodes(answers: dict[str, int], path: str) -> None:
+    assert answers[path] == 403
+
+
+def test_a_device_reaches_what_a_supernode_asks_for(answers: dict[str, int]) -> None:
+    statuses = {path: answers[path] for path in OPEN}
+    assert set(statuses.values()) == {401}, statuses  # by the SuperLink itself: the request is not signed
+
+
+@pytest.fixture(scope="module")
+def intruder(fleet: LabFleet, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a device's root user needs to command the SuperLink: an app, a key, and the address with the CA."""
+    app = tmp_path_factory.mktemp("intruder") / "app"
+    shutil.copytree(FOREIGN_APP, app)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", app / "key"], check=True)
+    address = f"{fleet.lab.host('hub').address}:8000"
+    ca = "/var/lib/flowerbed/keys/ca.crt"
+    (app / "config.toml").write_text(f'[superlink.fleet]\naddress = "{address}"\nroot-certificates = "{ca}"\n')
+    packed = subprocess.run(["tar", "-C", app.parent, "-c", "app"], capture_output=True, check=True).stdout
+    subprocess.run(fleet.lab.ssh_argv("pi", "tar -x -C /tmp"), input=packed, check=True)
+    settings = "FLWR_HOME=/tmp/app FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1"
+    return f"cd /tmp/app && sudo env {settings} {VENV}/flwr"
+
+
+@pytest.mark.parametrize(
+    "command", ["run . fleet", "ls fleet", "log 1 fleet", "stop 1 fleet", "supernode register key.pub fleet"]
+)
+def test_a_devices_root_user_controls_nothing(fleet: LabFleet, intruder: str, command: str) -> None:
+    assert "403" in fleet.lab.ssh("pi", f"{intruder} {command} 2>&1; true", timeout=120)
 
 
 def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> None:

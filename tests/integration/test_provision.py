@@ -50,3 +50,13 @@ def test_every_device_is_registered_and_runs_with_tls_and_its_own_key(fleet: Loc
     assert "--enable-supernode-auth" in superlink
     assert "--host=127.0.0.1" in superlink
     assert not any("--insecure" in command for command in [*supernodes, superlink])
+
+
+def test_a_device_that_is_too_small_for_the_model_is_told_before_it_trains(fleet: LocalFleet) -> None:
+    looked = fleet.play("run_fl", "run_system_mb=99999999", options=("--check",))
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    told = " ".join((looked.stdout + looked.stderr).split())
+    assert "device1 has " in told
+    assert "will probably be killed: take a smaller model or batch_size, or more swap" in told
+    assert "hub has " not in told  # the server trains nothing
+    assert "killed" not in fleet.play("run_fl", "run_system_mb=0", options=("--check",)).stdout

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 from .errors import run
 from .names import Names
 
 REGISTRY_PORTS = "80, 443"
+FROM_OUTSIDE = "from_outside"
 
 
 def load(rules: str) -> None:
@@ -23,14 +25,22 @@ def delete(names: Names) -> None:
             run(["nft", "delete", "table", family, names.table])
 
 
+def bytes_from_outside(names: Names) -> int:
+    """Return how much the lab's hosts have received from outside the machine, in bytes, with all headers of IP."""
+    listed = json.loads(run(["nft", "-j", "list", "counter", "ip", names.table, FROM_OUTSIDE]).stdout)["nftables"]
+    return next(int(entry["counter"]["bytes"]) for entry in listed if "counter" in entry)
+
+
 def nat(names: Names, resolvers: Iterable[str]) -> str:
     """Return the rules that let hosts reach web ports and the resolvers outside, and nothing else."""
     servers = ", ".join(resolvers)
     dns = f"ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept" if servers else ""
     return f"""
 table ip {names.table} {{
+  counter {FROM_OUTSIDE} {{ }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
+    iifname != "{names.bridge}" oifname "{names.bridge}" counter name {FROM_OUTSIDE}
     iifname "{names.bridge}" oifname != "{names.bridge}" jump out
     iifname != "{names.bridge}" oifname "{names.bridge}" ct state new reject with icmp admin-prohibited
   }}

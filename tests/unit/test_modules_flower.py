@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 LIMIT = 20.0  # seconds for what takes one
 
 
-def register(standin: StandIn, nodes: dict[str, str], *, check: bool = False) -> dict[str, Any]:
+def register(
+    standin: StandIn, nodes: dict[str, str], *, absent: tuple[str, ...] = (), check: bool = False
+) -> dict[str, Any]:
     given = {
         "nodes": nodes,
+        "absent": list(absent),
         "flwr": str(standin.flwr),
         "flwr_home": str(standin.flwr_home),
         "record": str(standin.home / "nodes.json"),
+        "revoked": str(standin.home / "revoked.json"),
     }
     return run_module("supernode_registration", given, check=check)
 
@@ -107,6 +111,26 @@ def test_a_superlink_that_does_not_answer(standin: StandIn) -> None:
     standin.take_down()
     expected = "flwr supernode list failed: Connection to the SuperLink is unavailable."
     assert register(standin, {"a": "key-a"})["msg"] == expected
+
+
+def test_check_mode_goes_by_the_record_where_the_superlink_is_down(standin: StandIn) -> None:
+    register(standin, {"a": "key-a"})
+    standin.take_down()
+    assert register(standin, {"a": "key-a"}, check=True)["changed"] is False
+    assert register(standin, {"a": "key-a", "b": "key-b"}, check=True)["registered"] == ["b"]
+
+
+def test_a_device_that_is_taken_out_comes_back_with_a_new_key_only(standin: StandIn) -> None:
+    register(standin, {"a": "key-a", "b": "key-b"})
+    assert register(standin, {}, absent=("a",), check=True)["unregistered"] == ["a"]
+    assert set(registered(standin)) == {"a", "b"}
+    assert register(standin, {}, absent=("a",))["unregistered"] == ["a"]
+    assert registered(standin) == {"b": "key-b"}
+    assert register(standin, {}, absent=("a",))["changed"] is False
+    again = register(standin, {"a": "key-a"})
+    assert again["msg"].startswith("a has a key that was taken out of the fleet; allowed: a new one")
+    assert register(standin, {"other": "key-a"})["failed"]
+    assert register(standin, {"a": "key-2"})["registered"] == ["a"]
 
 
 def test_check_mode_before_the_server_is_set_up(standin: StandIn) -> None:

@@ -14,11 +14,14 @@ short_description: Register the keys of SuperNodes with the SuperLink
 description:
   - Registers each key that is missing, and takes back the one that a device had before (one that was flashed anew).
   - Flower lists nodes without names or keys, so the pairing of device, key and node is kept in O(record) on the server.
+  - Takes out the devices of O(absent). Their keys are noted in O(revoked), and never let in again.
 options:
-  nodes: {description: 'A map of device name to public key in OpenSSH format.', type: dict, required: true}
+  nodes: {description: 'A map of device name to public key in OpenSSH format.', type: dict, default: {}}
+  absent: {description: Devices that are to be registered no longer., type: list, elements: str, default: []}
   flwr: {description: Path of the command flwr., type: path, required: true}
   flwr_home: {description: FLWR_HOME with the connection named fleet., type: path, required: true}
   record: {description: File of the record., type: path, required: true}
+  revoked: {description: File of the keys that were taken out., type: path, required: true}
 attributes:
   check_mode: {support: full}
   diff_mode: {support: full}
@@ -30,15 +33,20 @@ EXAMPLES = """
     flwr: /opt/flowerbed/venv/bin/flwr
     flwr_home: /var/lib/flowerbed/flwr
     record: /var/lib/flowerbed/nodes.json
+    revoked: /var/lib/flowerbed/revoked.json
 """
 RETURN = """
 registered: {description: Devices whose key was registered., type: list, elements: str, returned: always}
 unregistered:
-  description: Devices whose earlier key was taken back.
+  description: Devices whose key was taken back.
   type: list
   elements: str
   returned: always
 """
+
+
+class FlowerError(Exception):
+    """Flower's command did not do what it was asked to."""
 
 
 class Registry:
@@ -55,7 +63,7 @@ class Registry:
     def call(self, verb: str, *arguments: str) -> dict[str, Any]:
         """Run `flwr supernode VERB`.
 
-        Ends the module when Flower reports a fault, which it does with exit status 0 and in its JSON.
+        Raises FlowerError where Flower reports a fault, which it does with exit status 0 and in its JSON.
         """
         command = [self.module.params["flwr"], "supernode", verb, *arguments, "--format", "json"]
         _, out, err = self.module.run_command(command)
@@ -65,7 +73,7 @@ class Registry:
             answer = {"success": False, "error-message": (err or out).strip()}
         if not answer.get("success"):
             reason = str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"]
-            self.module.fail_json(msg=f"flwr supernode {verb} failed: {reason[-1]}")
+            raise FlowerError(f"flwr supernode {verb} failed: {reason[-1]}")
         return answer
 
     def node_ids(self) -> set[str]:
@@ -74,61 +82,86 @@ class Registry:
         return {str(node["node-id"]) for node in nodes if node["status"] != "unregistered"}
 
 
-def read_record(path: str) -> dict[str, dict[str, str]]:
-    """Return the record: device name to its key and node id."""
+def read_record(path: str) -> dict[str, Any]:
+    """Return a record, which maps a device's name to what is known of it."""
     if not os.path.exists(path):
         return {}
     with open(path, encoding="utf-8") as file:
         return dict(json.load(file))
 
 
-def write_record(path: str, record: dict[str, dict[str, str]]) -> None:
+def write_record(path: str, record: dict[str, Any]) -> None:
     """Write the record, whole or not at all."""
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         json.dump(record, file, indent=1, sort_keys=True)
     os.replace(f"{path}.new", path)
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "nodes": {"type": "dict", "required": True},
-            "flwr": {"type": "path", "required": True},
-            "flwr_home": {"type": "path", "required": True},
-            "record": {"type": "path", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    nodes, path = module.params["nodes"], module.params["record"]
-    before = read_record(path)
+def register(module: AnsibleModule) -> dict[str, Any]:
+    """Bring the registrations to what is asked for and return the module's result."""
+    wanted = {name: key.strip() for name, key in module.params["nodes"].items()}
+    path, before = module.params["record"], read_record(module.params["record"])
+    revoked = read_record(module.params["revoked"])
+    if came_back := sorted(name for name, key in wanted.items() if any(key in keys for keys in revoked.values())):
+        raise FlowerError(
+            f"{came_back[0]} has a key that was taken out of the fleet; allowed: a new one, which provision.yml makes "
+            "once keys/supernode is removed in its folder"
+        )
     # In check mode the first provisioning has not made the connection yet.
     if module.check_mode and not os.path.exists(f"{module.params['flwr_home']}/config.toml"):
-        module.exit_json(changed=True, registered=sorted(nodes), unregistered=[])
+        return {"changed": True, "registered": sorted(wanted), "unregistered": []}
     registry = Registry(module)
-    known = registry.node_ids()
+    try:
+        known = registry.node_ids()
+    except FlowerError:
+        if not module.check_mode:
+            raise
+        known = {entry["node_id"] for entry in before.values()}  # a SuperLink that is down would know as many
     record = {name: entry for name, entry in before.items() if entry["node_id"] in known}
-    replaced = sorted(name for name in record if name in nodes and record[name]["key"] != nodes[name].strip())
-    missing = sorted(name for name in nodes if name not in record or name in replaced)
+    replaced = sorted(name for name in record if name in wanted and record[name]["key"] != wanted[name])
+    missing = sorted(name for name in wanted if name not in record or name in replaced)
+    leaving = sorted(name for name in record if name in module.params["absent"])
     if not module.check_mode:
-        for name in replaced:
+        for name in leaving:
+            revoked.setdefault(name, []).append(record[name]["key"])
+            write_record(module.params["revoked"], revoked)
+        for name in (*replaced, *leaving):
             registry.call("unregister", record.pop(name)["node_id"], "fleet")
             write_record(path, record)
         for name in missing:
             public = os.path.join(module.tmpdir, f"{name}.pub")
             with open(public, "w", encoding="utf-8") as file:
-                file.write(nodes[name])
+                file.write(wanted[name])
             answer = registry.call("register", public, "fleet", "--name", name)
-            record[name] = {"key": nodes[name].strip(), "node_id": str(answer["node-id"])}
+            record[name] = {"key": wanted[name], "node_id": str(answer["node-id"])}
             write_record(path, record)
-    module.exit_json(
-        changed=bool(missing or replaced),
-        registered=missing,
-        unregistered=replaced,
-        diff={
+    return {
+        "changed": bool(missing or replaced or leaving),
+        "registered": missing,
+        "unregistered": sorted({*replaced, *leaving}),
+        "diff": {
             "before": "".join(f"{name}\n" for name in sorted(before)),
-            "after": "".join(f"{name}\n" for name in sorted({*before, *nodes})),
+            "after": "".join(f"{name}\n" for name in sorted({*before, *wanted} - {*leaving})),
         },
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "nodes": {"type": "dict", "default": {}},
+            "absent": {"type": "list", "elements": "str", "default": []},
+            "flwr": {"type": "path", "required": True},
+            "flwr_home": {"type": "path", "required": True},
+            "record": {"type": "path", "required": True},
+            "revoked": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
     )
+    try:
+        module.exit_json(**register(module))
+    except FlowerError as fault:
+        module.fail_json(msg=str(fault))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""How much memory a device takes to train a model, measured on the controller before a device is asked to.
+
+    python -m fl_app.memory '{"model": "net", "batch-size": 32, …}'
+
+trains one batch of random images and evaluates one, on the CPU, in this process, and prints its peak in MB.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from fl_app.datasets import DATASETS
+from fl_app.settings import Config
+
+# What stands beside the ClientApp on a device: the SuperNode and its executor (flwr 1.41: 95 MB each).
+SERVICES_MB = 190
+
+
+def needed_mb(config: Config, cache: Path) -> int | None:
+    """Return how much memory training takes on a device in MB (10^6 bytes), measured once and kept in ``cache``.
+
+    What the system itself takes is not in it. None where it could not be measured: it is advice, and the
+    training itself says what is wrong.
+    """
+    shape = {name: asdict(config)[name] for name in ("model", "batch_size", "optimizer", "dataset")}
+    key = hashlib.sha256(json.dumps([shape, version("torch")], sort_keys=True).encode()).hexdigest()[:16]
+    kept = cache / f"memory-{key}.json"
+    if not kept.exists():
+        done = subprocess.run(
+            [sys.executable, "-m", "fl_app.memory", json.dumps(asdict(config))],
+            # Of a GPU's memory this process would know nothing, and its driver takes a lot of the host's.
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "FL_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            return None
+        kept.write_text(done.stdout, encoding="utf-8")
+    return int(json.loads(kept.read_text(encoding="utf-8"))) + SERVICES_MB
+
+
+def main() -> None:
+    """Train and evaluate one batch, and print the process's peak."""
+    # All that a ClientApp has in memory.
+    import flwr.clientapp  # noqa: F401
+    import torch
+
+    from fl_app import host, training
+    from fl_app.device_data import Split
+    from fl_app.models import build_model
+
+    config = Config(**{**json.loads(sys.argv[1]), "epochs": 1})
+    torch.set_num_threads(host.threads())
+    entry = DATASETS[config.dataset]
+    images = max(config.batch_size, training.EVALUATION_BATCH)
+    pixels = torch.randint(0, 256, (images, entry.channels, entry.side, entry.side), dtype=torch.uint8)
+    split = Split(pixels, torch.randint(0, len(entry.classes), (images,)))
+    model = build_model(config.model, entry.channels, entry.side, len(entry.classes), config.seed)
+    training.train(model, training.ready(model, config), split, entry, config, seed=0)
+    training.evaluate(model, split, entry)
+    print(round(host.peak_memory_mb()))
+
+
+if __name__ == "__main__":
+    main()
