@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from flwr.superlink.routers.fleet.router import router as fleet_api
 from lab import fleet as fleets
 from lab.faults import Faults
 from lab.lab import booted
+from ports import free_ports
 
 from .conftest import PROJECT, changed_hosts, latest
 from .labs import LabFleet
@@ -160,3 +162,31 @@ def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> N
     done = fleet.play("run_fl", "rounds=2", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_finished(fleet)
+
+
+def test_a_device_that_is_taken_out_cannot_come_back(fleet: LabFleet, tmp_path: Path) -> None:
+    key = tmp_path / "supernode"
+    key.write_text(fleet.lab.ssh("orin", "sudo cat /var/lib/flowerbed/keys/supernode"), encoding="utf-8")
+    key.chmod(0o600)
+    done = fleet.play("remove_device", "device=orin")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "taken out: orin." in done.stdout
+    left = "ls -d /var/lib/flowerbed /opt/flowerbed /etc/systemd/system/supernode.service 2>/dev/null; getent passwd fl"
+    assert fleet.lab.ssh("orin", left, check=False) == ""
+    again = subprocess.run(
+        [
+            Path(sys.executable).parent / "flower-supernode",
+            f"--superlink={fleet.lab.host('hub').address}:8000",
+            f"--root-certificates={fleet.folder}/state/ca/ca.crt",
+            f"--auth-supernode-private-key={key}",
+            f"--port={free_ports(1)[0]}",
+        ],
+        env={**os.environ, "FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert again.returncode != 0
+    assert "305" in again.stdout + again.stderr  # Flower's code for a key that is not registered
+    done = fleet.play("run_fl", "rounds=1", "epochs=1", "min_devices=1", options=("--limit", "pi"))
+    assert done.returncode == 0, done.stdout + done.stderr
