@@ -183,3 +183,20 @@ def test_a_server_without_a_record_of_nodes_is_one_where_all_are_missing(half: S
     (half.home / "nodes.json").unlink()
     _, (line,), _ = wait(half, tmp_path, 1)
     assert "missing: a, b" in line
+
+
+def test_a_clock_that_is_right_is_not_spoken_of(tmp_path: Path) -> None:
+    shown, _, found = act(tmp_path, "compare_clock", {})
+    assert abs(found["offset"]) <= found["error"] < 5
+    again, _, _ = act(tmp_path, "compare_clock", {"server": found})
+    assert "WARNING" not in shown + again
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"), [(300.0, "300 s behind the server's"), (-60.0, "60 s ahead of the server's")]
+)
+def test_a_clock_that_is_wrong_is_named(tmp_path: Path, offset: float, said: str) -> None:
+    shown, _, _ = act(tmp_path, "compare_clock", {"server": {"offset": offset, "error": 0.5}})
+    found = " ".join(shown.split())
+    assert "[WARNING]: localhost: its clock is" in found
+    assert any(said.replace(said.split()[0], str(int(said.split()[0]) + more)) in found for more in (-1, 0, 1))
