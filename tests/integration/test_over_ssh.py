@@ -55,7 +55,7 @@ import json, ssl, urllib.error, urllib.request
 context = ssl.create_default_context(cafile="/var/lib/flowerbed/keys/ca.crt")
 def status(path):
     try:
-        request = urllib.request.Request("{address}" + path, b"", {{"Content-Type": "application/x-protobuf"}})
+        request = urllib.request.Request("{address}" + path, b"", {{"Content-Type": "application/protobuf"}})
         return urllib.request.urlopen(request, context=context).status
     except urllib.error.HTTPError as error:
         return error.code

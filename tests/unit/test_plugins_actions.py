@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,11 +193,8 @@ def test_a_clock_that_is_right_is_not_spoken_of(tmp_path: Path) -> None:
     assert "WARNING" not in shown + again
 
 
-@pytest.mark.parametrize(
-    ("offset", "said"), [(300.0, "300 s behind the server's"), (-60.0, "60 s ahead of the server's")]
-)
-def test_a_clock_that_is_wrong_is_named(tmp_path: Path, offset: float, said: str) -> None:
+@pytest.mark.parametrize(("offset", "way"), [(300.0, "behind"), (-60.0, "ahead of")])
+def test_a_clock_that_is_wrong_is_named(tmp_path: Path, offset: float, way: str) -> None:
     shown, _, _ = act(tmp_path, "compare_clock", {"server": {"offset": offset, "error": 0.5}})
-    found = " ".join(shown.split())
-    assert "[WARNING]: localhost: its clock is" in found
-    assert any(said.replace(said.split()[0], str(int(said.split()[0]) + more)) in found for more in (-1, 0, 1))
+    (seconds,) = re.findall(rf"localhost: its clock is (\d+) s {way} the server's", " ".join(shown.split()))
+    assert int(seconds) == pytest.approx(abs(offset), abs=2)
