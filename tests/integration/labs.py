@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ SERVER = {"name": "hub", "kind": "server", "memory": 512}
 
 @dataclass
 class LabFleet(Fleet):
-    """A fleet of the lab, on which the playbooks are run over SSH."""
+    """A fleet of the lab, on which the playbooks are run over SSH; what they showed is kept."""
 
     lab: Lab
+    shown: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         kept = cache_folder() / "wheels"  # from one test run to the next
@@ -41,6 +42,13 @@ class LabFleet(Fleet):
     @property
     def inventory(self) -> Path:
         return self.lab.folder / "inventory.yml"
+
+    def play(
+        self, playbook: str, *settings: str, options: tuple[str, ...] = (), timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        done = super().play(playbook, *settings, options=options, timeout=timeout)
+        self.shown.append(done.stdout + done.stderr)
+        return done
 
 
 def skip_unless_named(file: str, tier: str, config: pytest.Config) -> None:

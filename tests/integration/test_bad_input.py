@@ -150,6 +150,12 @@ def test_group_vars_are_checked_and_named(untouched: LocalFleet) -> None:
     assert f"modle ({path}) is no setting (did you mean model?)" in errors
 
 
+@pytest.mark.parametrize("given", ["nobody", "device1,nobody", "hub", ""])
+def test_only_devices_are_taken_out(untouched: LocalFleet, given: str) -> None:
+    said = refusal(untouched, f"device={given}", playbook="remove_device")
+    assert f"device={given} is not allowed; allowed: names of devices, with commas between them: device1" in said
+
+
 def test_a_fleet_that_is_not_provisioned_says_so(untouched: LocalFleet) -> None:
     done = untouched.play("run_fl", "rounds=1")
     assert done.returncode != 0

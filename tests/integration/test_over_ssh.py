@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -108,12 +109,11 @@ def test_a_limit_names_devices_and_check_mode_holds(fleet: LabFleet) -> None:
 def test_two_rounds(fleet: LabFleet) -> None:
     done = fleet.play("run_fl", "rounds=2", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = assert_finished(fleet)
+    assert_finished(fleet)
     _, record = latest(fleet)
     hosts = {host["host"]: host for host in [record["server"], *record["devices"]]}
     assert hosts["pi"]["memory_mb"] <= 1024
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
-    assert "PRIVATE KEY" not in "".join(path.read_text() for path in folder.rglob("*.log"))
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,27 @@ def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> N
     done = fleet.play("run_fl", "rounds=2", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_finished(fleet)
+
+
+def test_a_clock_that_is_wrong_is_named(fleet: LabFleet) -> None:
+    Faults(fleet.lab).clock("pi", -280)
+    looked = fleet.play("run_fl", options=("--check",))
+    Faults(fleet.lab).clock("pi", 0)
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    (seconds,) = re.findall(r"pi: its clock is (\d+) s behind", " ".join((looked.stdout + looked.stderr).split()))
+    assert 270 < int(seconds) < 290
+
+
+def test_no_private_key_is_in_what_comes_back_or_is_shown(fleet: LabFleet) -> None:
+    keys = [(fleet.folder / "state/ca/ca.key").read_text(encoding="utf-8")]
+    for host, name in (("hub", "server.key"), ("pi", "supernode"), ("orin", "supernode")):
+        keys.append(fleet.lab.ssh(host, f"sudo cat /var/lib/flowerbed/keys/{name}"))
+    secrets_of = [line for key in keys for line in key.splitlines() if "-----" not in line]
+    assert len(secrets_of) > 10
+    files = [path for folder in (fleet.results, fleet.folder / "state") for path in folder.rglob("*")]
+    texts = {str(path): path.read_bytes() for path in files if path.is_file() and path.name != "ca.key"}
+    texts["what the playbooks showed"] = "".join(fleet.shown).encode()
+    assert [name for name, text in texts.items() if any(line.encode() in text for line in secrets_of)] == []
 
 
 def test_a_device_that_is_taken_out_cannot_come_back(fleet: LabFleet, tmp_path: Path) -> None:
