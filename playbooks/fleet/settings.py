@@ -218,6 +218,20 @@ FLEET: tuple[Setting, ...] = (
         per_host=True,
     ),
     Setting(
+        "power_mode",
+        "str",
+        "keep",
+        "run_fl.yml: a Jetson's power mode during a run, by its name or number (MAXN, 15W, 2); put back afterwards",
+        per_host=True,
+    ),
+    Setting(
+        "jetson_clocks",
+        "bool",
+        False,
+        "run_fl.yml: hold a Jetson's clocks at their highest during a run; put back afterwards",
+        per_host=True,
+    ),
+    Setting(
         "headless",
         "bool",
         False,

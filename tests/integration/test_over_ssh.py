@@ -107,13 +107,34 @@ def test_a_limit_names_devices_and_check_mode_holds(fleet: LabFleet) -> None:
 
 
 def test_two_rounds(fleet: LabFleet) -> None:
-    done = fleet.play("run_fl", "rounds=2", "epochs=1")
+    done = fleet.play("run_fl", "rounds=2", "epochs=1", "power_mode=25W", options=("--diff",))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^[+-]power mode: .*", done.stdout, re.MULTILINE) == [
+        "-power mode: MAXN_SUPER",
+        "+power mode: 25W",
+        "-power mode: 25W",
+        "+power mode: MAXN_SUPER",
+    ]
     assert_finished(fleet)
     _, record = latest(fleet)
     hosts = {host["host"]: host for host in [record["server"], *record["devices"]]}
     assert hosts["pi"]["memory_mb"] <= 1024
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
+
+
+def test_a_run_that_cannot_begin_puts_the_power_mode_back(fleet: LabFleet) -> None:
+    fleet.lab.ssh("pi", "sudo systemctl stop supernode && sudo systemctl mask --runtime supernode")
+    done = fleet.play("run_fl", "rounds=1", "min_devices=2", "online_timeout=5", "power_mode=25W", options=("--diff",))
+    fleet.lab.ssh("pi", "sudo systemctl unmask --runtime supernode && sudo systemctl start supernode")
+    assert done.returncode != 0
+    assert "1 of 2 devices" in done.stderr
+    assert "+power mode: 25W" in done.stdout
+    assert fleet.lab.ssh("orin", "sudo nvpmodel -q").split()[-1] == "2"
+    refused = fleet.play("run_fl", "rounds=1", "power_mode=FAST")
+    assert (
+        "orin: power_mode=FAST is no power mode of this board; allowed: 15W (0), 25W (1), MAXN_SUPER (2)"
+        in refused.stderr
+    )
 
 
 @pytest.fixture(scope="module")
