@@ -123,18 +123,18 @@ def test_two_rounds(fleet: LabFleet) -> None:
 
 
 def test_a_run_that_cannot_begin_puts_the_power_mode_back(fleet: LabFleet) -> None:
-    fleet.lab.ssh("pi", "sudo systemctl stop supernode && sudo systemctl mask --runtime supernode")
+    other = "sudo systemctl daemon-reload && sudo systemctl restart supernode"
+    place = "/run/systemd/system/supernode.service.d"
+    sleeps = "[Service]\\nExecStart=\\nExecStart=/bin/sleep infinity\\n"
+    fleet.lab.ssh("pi", f"sudo mkdir {place} && printf '{sleeps}' | sudo tee {place}/sleep.conf && {other}")
     done = fleet.play("run_fl", "rounds=1", "min_devices=2", "online_timeout=5", "power_mode=25W", options=("--diff",))
-    fleet.lab.ssh("pi", "sudo systemctl unmask --runtime supernode && sudo systemctl start supernode")
+    fleet.lab.ssh("pi", f"sudo rm -r {place} && {other}")
     assert done.returncode != 0
     assert "1 of 2 devices" in done.stderr
     assert "+power mode: 25W" in done.stdout
     assert fleet.lab.ssh("orin", "sudo nvpmodel -q").split()[-1] == "2"
     refused = fleet.play("run_fl", "rounds=1", "power_mode=FAST")
-    assert (
-        "orin: power_mode=FAST is no power mode of this board; allowed: 15W (0), 25W (1), MAXN_SUPER (2)"
-        in refused.stderr
-    )
+    assert "orin: power_mode=FAST is no power mode of this board; allowed: 15W (0), 25W (1), MAXN" in refused.stderr
 
 
 @pytest.fixture(scope="module")
