@@ -19,6 +19,7 @@ from fl_app.settings import Config
 
 # What stands beside the ClientApp on a device: the SuperNode and its executor (flwr 1.41: 95 MB each).
 SERVICES_MB = 190
+APP = Path(__file__).resolve().parents[1]
 
 
 def needed_mb(config: Config, cache: Path) -> int | None:
@@ -34,7 +35,7 @@ def needed_mb(config: Config, cache: Path) -> int | None:
         done = subprocess.run(
             [sys.executable, "-m", "fl_app.memory", json.dumps(asdict(config))],
             # Of a GPU's memory this process would know nothing, and its driver takes a lot of the host's.
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "FL_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(APP), "CUDA_VISIBLE_DEVICES": "", "FL_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,

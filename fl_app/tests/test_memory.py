@@ -1,4 +1,5 @@
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def test_it_is_measured_once(config: Config, tmp_path: Path, monkeypatch: pytest
     assert 250 < small - memory.SERVICES_MB < 1000  # importing torch alone takes most of it
     (kept,) = tmp_path.iterdir()
     assert json.loads(kept.read_text()) == small - memory.SERVICES_MB
-    monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: pytest.fail("it is measured again"))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is measured again"))
     assert memory.needed_mb(config, tmp_path) == small
     assert memory.needed_mb(replace(config, lr=0.5, seed=7), tmp_path) == small
 

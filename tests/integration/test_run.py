@@ -203,6 +203,11 @@ def test_an_app_that_fails_leaves_its_reason(fleet: LocalFleet, tmp_path: Path) 
 def test_stop_ends_the_services(fleet: LocalFleet) -> None:
     done = fleet.play("stop", "services=true")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [one for one in fleet.processes() if "flower-su" in " ".join(one.info["cmdline"])]
+
+    def left() -> list[psutil.Process]:
+        return [one for one in fleet.processes() if "flower-su" in " ".join(one.info["cmdline"])]
+
+    # An executor looks five times a second whether its SuperNode is still there.
+    wait_for(lambda: not left(), "Flower's processes end", 20)
     again = fleet.play("run_fl", "rounds=1", *QUICK)  # starts what is not running
     assert again.returncode == 0, again.stdout + again.stderr

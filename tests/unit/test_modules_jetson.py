@@ -75,7 +75,11 @@ def clocks(
 
 
 def test_clocks_are_stored_before_they_are_raised(tmp_path: Path) -> None:
-    calls = [{"argv": ["--show"], "says": LOOSE}, {"argv": ["--store", str(tmp_path / "store")]}, {"argv": []}]
+    calls: list[dict[str, Any]] = [
+        {"argv": ["--show"], "says": LOOSE},
+        {"argv": ["--store", str(tmp_path / "store")]},
+        {"argv": []},
+    ]
     result, left = clocks(tmp_path, "on", calls)
     assert (result["changed"], result["held"], left) == (True, False, [])
     assert result["diff"] == {"before": "clocks held: False\n", "after": "clocks held: True\n"}
@@ -89,7 +93,7 @@ def test_clocks_that_are_held_are_left(tmp_path: Path) -> None:
 def test_clocks_are_put_back_from_the_store_which_is_then_gone(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.write_text("as they were")
-    calls = [{"argv": ["--show"], "says": HELD}, {"argv": ["--restore", str(store)]}]
+    calls: list[dict[str, Any]] = [{"argv": ["--show"], "says": HELD}, {"argv": ["--restore", str(store)]}]
     assert clocks(tmp_path, "off", calls[:1], check=True)[0]["changed"]
     assert store.exists()
     result, left = clocks(tmp_path, "off", calls)
