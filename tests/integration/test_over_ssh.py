@@ -122,6 +122,17 @@ def test_two_rounds(fleet: LabFleet) -> None:
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
 
 
+@pytest.mark.parametrize(("host", "unit"), [("hub", "superlink"), ("hub", "gateway"), ("pi", "supernode")])
+def test_units_are_locked_in(fleet: LabFleet, host: str, unit: str) -> None:
+    fleet.lab.ssh(host, f"systemd-analyze security --no-pager --threshold=30 {unit}.service")  # of 100; fails above
+
+
+def test_a_supernode_leaves_the_board_some_memory(fleet: LabFleet) -> None:
+    total = int(fleet.lab.ssh("pi", "awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo"))
+    limit = fleet.lab.ssh("pi", "systemctl show --value --property=MemoryMax supernode").strip()
+    assert int(limit) == (total - 100) << 20
+
+
 def test_a_run_that_cannot_begin_puts_the_power_mode_back(fleet: LabFleet) -> None:
     other = "sudo systemctl daemon-reload && sudo systemctl restart supernode"
     place = "/run/systemd/system/supernode.service.d"
