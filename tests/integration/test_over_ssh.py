@@ -106,6 +106,16 @@ def test_a_limit_names_devices_and_check_mode_holds(fleet: LabFleet) -> None:
     assert changed_hosts(done.stdout) == {"localhost": 0, "hub": 0, "pi": 0}, done.stdout
 
 
+def test_a_part_of_it_is_done_by_its_tag(fleet: LabFleet) -> None:
+    fleet.lab.ssh("pi", "sudo rm /var/lib/flowerbed/fast_rounds.pyz")
+    done = fleet.play("provision", options=("--tags", "system", "--limit", "pi"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert changed_hosts(done.stdout) == {"localhost": 0, "hub": 0, "pi": 0}, done.stdout
+    done = fleet.play("provision", options=("--tags", "flower", "--limit", "pi"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert changed_hosts(done.stdout)["pi"] > 0, done.stdout
+
+
 def test_two_rounds(fleet: LabFleet) -> None:
     done = fleet.play("run_fl", "rounds=2", "epochs=1", "power_mode=25W", options=("--diff",))
     assert done.returncode == 0, done.stdout + done.stderr
