@@ -100,10 +100,8 @@ def main() -> None:
     args = parser.parse_args()
     python: dict[str, object] = {"python_provider": args.python, **(debians_python() if args.python == "pyenv" else {})}
     print("| devices | | seconds | MB from outside |\n|---|---|---|---|", flush=True)
-    plans = [(n, how) for n in sorted({*args.devices, *args.by_itself}) for how in ("shared", "each by itself")]
+    plans = [(n, "shared") for n in args.devices] + [(n, "each by itself") for n in args.by_itself]
     for devices, how in plans:
-        if devices not in (args.devices if how == "shared" else args.by_itself):
-            continue
         with tempfile.TemporaryDirectory(prefix="bench") as name, fresh(devices, Path(name)) as lab:
             folder = Path(name)
             variables = python | (BY_ITSELF if how != "shared" else {})
