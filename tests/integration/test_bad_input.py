@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
+
+from fleet.holder import hold
 
 from .conftest import LocalFleet
 
@@ -154,6 +157,14 @@ def test_group_vars_are_checked_and_named(untouched: LocalFleet) -> None:
 def test_only_devices_are_taken_out(untouched: LocalFleet, given: str) -> None:
     said = refusal(untouched, f"device={given}", playbook="remove_device")
     assert f"device={given} is not allowed; allowed: names of devices, with commas between them: device1" in said
+
+
+@pytest.mark.parametrize("playbook", ["provision", "run_fl"])
+def test_a_second_playbook_is_told_who_holds_the_fleet(untouched: LocalFleet, playbook: str) -> None:
+    hold(untouched.folder / "state/holder.json", os.getpid(), "run_fl.yml")
+    said = refusal(untouched, playbook=playbook)
+    assert "the fleet is held by run_fl.yml, which " in said
+    assert f"(process {os.getpid()}); allowed: one playbook at a time" in said
 
 
 def test_a_fleet_that_is_not_provisioned_says_so(untouched: LocalFleet) -> None:
