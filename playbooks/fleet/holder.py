@@ -35,8 +35,8 @@ def hold(file: Path, process: int, playbook: str) -> None:
             if held_by and began(held_by["process"]) == held_by["began"]:
                 who = f"{held_by['playbook']}, which {held_by['user']} started at {held_by['since']}"
                 raise HeldError(
-                    f"the fleet is held by {who} (process {held_by['process']}); allowed: one playbook at a time, so wait "
-                    "for its end, or end it"
+                    f"the fleet is held by {who} (process {held_by['process']}); "
+                    "allowed: one playbook at a time, so wait for its end, or end it"
                 ) from None
             file.unlink(missing_ok=True)  # of a playbook that has ended
         finally:
