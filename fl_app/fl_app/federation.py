@@ -19,6 +19,7 @@ from fl_app.prepare import prepare
 from fl_app.recorder import Recorder
 from fl_app.run_folder import RunFolder
 from fl_app.settings import Config
+from fl_app.waiting import Wait
 
 logger = logging.getLogger("flwr")
 
@@ -42,8 +43,9 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
         result = training.evaluate(model, test, entry)
         return result.loss, result.accuracy
 
-    recorder = Recorder(strategy, folder, config.rounds, done, strategies.STRATEGIES[config.strategy].state)
-    logger.info("a round waits, without a limit, until min_devices=%d are online", config.min_devices)
+    state = strategies.STRATEGIES[config.strategy].state
+    wait = Wait(config.min_devices, config.device_timeout)
+    recorder = Recorder(strategy, folder, config.rounds, wait, done, state)
     recorder.start(
         grid,
         initial,

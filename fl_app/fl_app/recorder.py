@@ -13,6 +13,7 @@ from fl_app import checkpoints
 from fl_app.errors import AppError
 from fl_app.round_log import Device, RoundLog
 from fl_app.run_folder import RunFolder
+from fl_app.waiting import Wait
 
 logger = logging.getLogger("flwr")
 # What the app on the device raised, and would raise again; other errors tell of devices that went away.
@@ -27,15 +28,23 @@ class Recorder(Strategy):
     """Delegates to ``strategy`` and writes rounds, devices, timings and checkpoints into ``folder``.
 
     ``done`` rounds lie behind a resumed run: `Strategy.start` counts from 1, the delegate and the files go on
-    from there. ``rounds`` is their number in all; ``state`` names what the strategy's optimiser keeps.
+    from there. ``rounds`` is their number in all; ``wait`` waits for the devices of a phase; ``state`` names what the
+    strategy's optimiser keeps.
     """
 
     def __init__(
-        self, strategy: Strategy, folder: RunFolder, rounds: int, done: int = 0, state: tuple[str, ...] = ()
+        self,
+        strategy: Strategy,
+        folder: RunFolder,
+        rounds: int,
+        wait: Wait,
+        done: int = 0,
+        state: tuple[str, ...] = (),
     ) -> None:
         self.strategy = strategy
         self.folder = folder
         self.rounds = rounds
+        self.wait = wait
         self.done = done
         self.state = state
         self.now = RoundLog(done)
@@ -51,6 +60,7 @@ class Recorder(Strategy):
     ) -> Iterable[Message]:
         """Start a round: have the delegate choose the devices."""
         self.now = RoundLog(self.done + server_round)
+        self.wait(grid, self.now.number)
         self.dtypes = arrays_of.dtypes(arrays)
         return self.now.send(self.strategy.configure_train(self.now.number, arrays, config, grid))
 
@@ -77,6 +87,7 @@ class Recorder(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Have the delegate choose the devices that evaluate."""
+        self.wait(grid, self.now.number)
         return self.now.send(self.strategy.configure_evaluate(self.now.number, arrays, config, grid))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

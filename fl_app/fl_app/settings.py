@@ -46,8 +46,14 @@ SETTINGS = (
     Setting("rounds", "federated rounds in all; a resumed run goes on up to this number", min=1),
     Setting(
         "min_devices",
-        "devices that must be online before a round starts; it waits for them without a limit",
+        "devices that must be online before a round starts; it waits for them up to device_timeout",
         min=1,
+    ),
+    Setting(
+        "device_timeout",
+        "seconds that a round waits for min_devices, after which the run ends",
+        min=0,
+        exclusive_min=True,
     ),
     Setting(
         "fraction_train",
@@ -116,6 +122,7 @@ class Config:
 
     rounds: int
     min_devices: int
+    device_timeout: float
     fraction_train: float
     fraction_evaluate: float
     round_timeout: float
