@@ -7,6 +7,7 @@ afresh.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -14,7 +15,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flwr.supercore import log
@@ -24,6 +26,7 @@ from fast_rounds.launch import Commands
 
 WARNING, INFO = 30, 20
 LIMIT = 65536  # bytes of one order: a command line
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Warm(Commands):
@@ -76,11 +79,13 @@ def _serve(orders: socket.socket, preload: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the executor's to answer
     _import(preload)
     running: dict[int, list[str]] = {}
+    parent = os.getpid()
 
     def fork(run: Callable[[], None]) -> int:
         pid = os.fork()
         if pid == 0:
             try:
+                _die_with(parent)
                 for end in (orders, wake, woken):
                     end.close()
                 run()
@@ -101,10 +106,29 @@ def _serve(orders: socket.socket, preload: list[str]) -> None:
         if orders in ready:
             order = orders.recv(LIMIT)
             if not order:
+                _interrupt(running)
                 return
             wanted = json.loads(order)
             argv = wanted["argv"]
             running[fork(lambda argv=argv, quiet=wanted["quiet"]: child.become(argv, quiet))] = argv  # type: ignore[misc]
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process with its parent (prctl(2)): flwr's own watch wakes no thread that waits."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _interrupt(running: Iterable[int], seconds: float = 3.0) -> None:
+    """Interrupt processes as flwr does when its executor has ended, and wait a moment for their ends."""
+    left = set(running)
+    for pid in left:
+        os.kill(pid, signal.SIGINT)
+    limit = time.monotonic() + seconds
+    while left and time.monotonic() < limit:
+        left -= {pid for pid, _ in _ended()}
+        time.sleep(0.05)
 
 
 def _ended() -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fast_rounds import warm
+from waits import gone, wait_for
 
 GIB = 1024 * 1024
 
@@ -59,3 +60,32 @@ def test_a_stock_process_starts_where_the_warm_one_is_gone_or_cannot_serve(
         gone = orders.Popen(["flwr-clientapp", "--token", "t"])
         assert isinstance(gone, subprocess.Popen)
         assert gone.wait(30) == 7
+
+
+STUBBORN = """
+import os, signal, sys, time
+from pathlib import Path
+from fast_rounds import child, warm
+
+def hang():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Path(sys.argv[1]).write_text(str(os.getpid()))
+    time.sleep(600)
+
+place = sys.argv[1]
+child.ENTRIES["flwr-clientapp"] = hang
+orders = warm.start([])
+orders.Popen(["flwr-clientapp", place])
+while not Path(place).exists() or not Path(place).read_text():
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux alone")
+def test_a_process_that_hangs_ends_with_its_executor(tmp_path: Path) -> None:
+    place = tmp_path / "pid"
+    folders = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": folders}
+    subprocess.run([sys.executable, "-c", STUBBORN, str(place)], env=environment, check=True, timeout=120)
+    pid = int(place.read_text())
+    wait_for(lambda: gone(pid), "the process that hangs is killed", 30)

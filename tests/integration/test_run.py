@@ -161,8 +161,12 @@ def test_an_interrupted_playbook_leaves_nothing_that_the_next_one_trips_over(fle
         stderr=subprocess.DEVNULL,
     ) as playbook:
         wait_for(lambda: any((runs / name / "serverapp.log").exists() for name in new()), "the run begins")
+        held = fleet.play("run_fl", "rounds=1")
+        (fleet.folder / "state/holder.json").unlink()  # as another controller does not have it
         refused = fleet.play("run_fl", "rounds=1")
         playbook.kill()
+    assert held.returncode != 0
+    assert "the fleet is held by run_fl.yml, which " in held.stderr
     assert refused.returncode != 0
     assert "is followed by another playbook" in refused.stderr
     assert "fatal:" not in refused.stdout
