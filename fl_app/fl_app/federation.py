@@ -45,7 +45,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
 
     state = strategies.STRATEGIES[config.strategy].state
     wait = Wait(config.min_devices, config.device_timeout)
-    recorder = Recorder(strategy, folder, config.rounds, wait, done, state)
+    recorder = Recorder(strategy, folder, config.rounds, wait, config.fraction_evaluate > 0, done, state)
     recorder.start(
         grid,
         initial,

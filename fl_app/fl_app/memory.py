@@ -1,6 +1,6 @@
 """How much memory a device takes to train a model, measured on the controller before a device is asked to.
 
-    python -m fl_app.memory '{"model": "net", "batch-size": 32, …}'
+    python -m fl_app.memory '{"model": "net", "batch_size": 32, …}'   # every field of Config
 
 trains one batch of random images and evaluates one, on the CPU, in this process, and prints its peak in MB.
 """

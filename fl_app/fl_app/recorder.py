@@ -28,8 +28,8 @@ class Recorder(Strategy):
     """Delegates to ``strategy`` and writes rounds, devices, timings and checkpoints into ``folder``.
 
     ``done`` rounds lie behind a resumed run: `Strategy.start` counts from 1, the delegate and the files go on
-    from there. ``rounds`` is their number in all; ``wait`` waits for the devices of a phase; ``state`` names what the
-    strategy's optimiser keeps.
+    from there. ``rounds`` is their number in all; ``wait`` waits for the devices of a phase, of an evaluation
+    only where there is one (``evaluates``); ``state`` names what the strategy's optimiser keeps.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Recorder(Strategy):
         folder: RunFolder,
         rounds: int,
         wait: Wait,
+        evaluates: bool,
         done: int = 0,
         state: tuple[str, ...] = (),
     ) -> None:
@@ -45,6 +46,7 @@ class Recorder(Strategy):
         self.folder = folder
         self.rounds = rounds
         self.wait = wait
+        self.evaluates = evaluates
         self.done = done
         self.state = state
         self.now = RoundLog(done)
@@ -87,7 +89,8 @@ class Recorder(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Have the delegate choose the devices that evaluate."""
-        self.wait(grid, self.now.number)
+        if self.evaluates:
+            self.wait(grid, self.now.number)
         return self.now.send(self.strategy.configure_evaluate(self.now.number, arrays, config, grid))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

@@ -1,10 +1,17 @@
 import time
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.app import ArrayRecord, ConfigRecord
 
 from fl_app.errors import AppError
+from fl_app.recorder import Recorder
+from fl_app.run_folder import RunFolder
+from fl_app.settings import Config
+from fl_app.strategies import build
 from fl_app.waiting import Wait
 
 
@@ -38,3 +45,16 @@ def test_it_does_not_wait_where_enough_are_there() -> None:
 def test_it_ends_where_they_do_not_come() -> None:
     with pytest.raises(AppError, match=r"^round 7: 2 of min_devices=3 devices are online after device_timeout=0\.6 s$"):
         wait(Coming(2), 3, 0.6)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_a_round_without_evaluation_waits_for_nobody(config: Config, tmp_path: Path, fraction: float) -> None:
+    strategy = build(replace(config, fraction_evaluate=fraction, min_devices=3))
+    recorder = Recorder(strategy, RunFolder(tmp_path / "run"), 1, Wait(3, 0.1), fraction > 0)
+    grid: Any = Coming(2)
+    if fraction:
+        with pytest.raises(AppError, match="2 of min_devices=3"):
+            recorder.configure_evaluate(1, ArrayRecord(), ConfigRecord(), grid)
+    else:
+        assert list(recorder.configure_evaluate(1, ArrayRecord(), ConfigRecord(), grid)) == []
+        assert grid.asked == 0
