@@ -107,6 +107,8 @@ def test_what_is_not_handed_over_is_named(arguments: dict[str, Any]) -> None:
 
 def test_an_environment_whose_python_went_away_is_made_anew(arguments: dict[str, Any]) -> None:
     run_module("python_environment", arguments)
+    assert not Path(arguments["wheels"]).exists()  # a card has better uses for 200 MB
+    Hands(Path(arguments["wheels"]), ("tiny", "1.0"), ("other", "2.0"))
     python = Path(arguments["path"], "bin/python")
     python.unlink()
     python.symlink_to("/nowhere/python3")  # as after an upgrade of the distribution

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -22,7 +23,8 @@ options:
   packages: {description: Pinned version of each package., type: dict, required: true}
   wheels:
     description:
-      - Folder on the host with the wheels, C(lock.txt) with their hashes, and C(uv). Needed where something lacks.
+      - Folder on the host with the wheels, C(lock.txt) with their hashes, and C(uv). Needed where something lacks, and
+        removed once that is installed.
     type: path
 attributes:
   check_mode: {support: full}
@@ -125,6 +127,7 @@ def install(module: AnsibleModule, path: str, wheels: str) -> None:
     )
     if status != 0:
         module.fail_json(msg=f"uv could not install the packages: {(err or out).strip()}")
+    shutil.rmtree(wheels)
 
 
 if __name__ == "__main__":
