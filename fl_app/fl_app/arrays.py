@@ -7,18 +7,20 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 from torch import nn
 
+from fl_app import initial
 from fl_app.errors import AppError
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def from_model(model: nn.Module) -> ArrayRecord:
-    """Return the model's parameters and buffers, all as floating point.
+    """Return the arrays of the model that travel, all as floating point.
 
-    A counter of batches is an integer; QFedAvg and others compute in place, which integers do not take.
+    They are its parameters and buffers, or where some are frozen the trained parameters alone. A counter of batches
+    is an integer; QFedAvg and others compute in place, which integers do not take.
     """
     state = model.cpu().state_dict()
-    return ArrayRecord({name: t if t.is_floating_point() else t.float() for name, t in state.items()})
+    return ArrayRecord({name: state[name].float().contiguous() for name in initial.travelling(model)})
 
 
 def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
@@ -32,7 +34,9 @@ def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
             # Server optimisers and privacy noise treat it as a weight and may push a variance below zero.
             state[name] = tensor.clamp(min=0)
     try:
-        model.load_state_dict(state)
+        if different := sorted(state.keys() ^ set(initial.travelling(model))):
+            raise RuntimeError(f"they differ in {', '.join(different)}")
+        model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise AppError(f"{where} does not hold the arrays of this model: {reason[:200]}") from error

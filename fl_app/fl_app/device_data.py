@@ -10,10 +10,10 @@ from flwr.app import UserConfigValue
 from torch import Tensor
 
 from fl_app import storage
-from fl_app.datasets import DATASETS, DataSet
-from fl_app.errors import AppError, one_line
+from fl_app.datasets import DataSet, entry_of
+from fl_app.errors import AppError
 from fl_app.host import fallback_folder
-from fl_app.prepare import prepare, validation_size
+from fl_app.prepare import prepare, prepared, validation_size
 from fl_app.settings import Config
 
 
@@ -37,16 +37,37 @@ def cid_of(node_config: Mapping[str, UserConfigValue]) -> int:
     return cid
 
 
-def load(node_config: Mapping[str, UserConfigValue], config: Config) -> tuple[Split, Split]:
+def place(node_config: Mapping[str, UserConfigValue], config: Config) -> tuple[Config, Path | None]:
+    """Return the folder with the device's part and, where it needs them, its weights; in a run by hand, make it here.
+
+    The configuration that is returned knows the classes. Without a part, a device with images of its own needs no
+    folder. Raises `AppError`.
+    """
+    cid = cid_of(node_config)
+    if config.partition:
+        return config, Path(str(node_config.get("data-dir") or fallback_folder("data"))) / config.partition
+    own = bool(node_config.get("data-path"))
+    if own and config.finetune != "head" and entry_of(config).classes:
+        return config, None
+    devices = node_config.get("num-partitions")
+    if not isinstance(devices, int) or devices <= cid:
+        raise AppError(f"node-config num-partitions={devices!r} is not allowed: a number above partition-id={cid}")
+    made = prepare(config, range(devices), [cid] if own else (), fallback_folder("data"))
+    return prepared(config, made), Path(made["folder"]) / str(cid)
+
+
+def load(node_config: Mapping[str, UserConfigValue], config: Config, part: Path | None) -> tuple[Split, Split]:
     """Return the device's training and validation split; they are the same in every round of a seed.
 
-    Raises `AppError` where the data is absent, damaged or too little.
+    ``part`` is the folder of `place`. Raises `AppError` where the data is absent, damaged or too little.
     """
     cid = cid_of(node_config)
     if own := str(node_config.get("data-path", "")):
-        images, labels = read_image_folder(Path(own).expanduser(), DATASETS[config.dataset])
+        images, labels = read_image_folder(Path(own).expanduser(), entry_of(config))
+    elif part is None:
+        raise AppError(f"cid {cid} has neither a part of the data nor a data-path")
     else:
-        images, labels = storage.read(_part(node_config, config, cid))
+        images, labels = storage.read(part)
     held_out = validation_size(len(labels), config.validation_fraction)
     if len(labels) - held_out < config.batch_size:
         raise AppError(
@@ -67,33 +88,12 @@ def read_image_folder(folder: Path, entry: DataSet) -> tuple[Tensor, Tensor]:
 
     Raises `AppError` where a subfolder is named like no class of the data set, or an image cannot be read.
     """
-    import numpy as np
-    from PIL import Image
+    from fl_app.readers import read_class_folders
 
     if not folder.is_dir():
         raise AppError(f"data_path={folder} is no folder on this host")
-    pixels, labels = [], []
-    for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if sub.name not in entry.classes:
-            raise AppError(f"data_path={folder}: {sub.name!r} is no class of the data set: {', '.join(entry.classes)}")
-        for path in sorted(path for path in sub.iterdir() if path.is_file() and not path.name.startswith(".")):
-            try:
-                with Image.open(path) as picture:
-                    small = picture.convert("L" if entry.channels == 1 else "RGB").resize((entry.side, entry.side))
-            except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for damaged files
-                raise AppError(f"{path} is no readable image: {one_line(error)}") from error
-            pixels.append(np.asarray(small, np.uint8).reshape(entry.side, entry.side, entry.channels))
-            labels.append(entry.classes.index(sub.name))
-    if not pixels:
-        raise AppError(f"data_path={folder} holds no images: they belong in subfolders named like their class")
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
-
-
-def _part(node_config: Mapping[str, UserConfigValue], config: Config, cid: int) -> Path:
-    """Return the folder with the device's part; in a run by hand, make it here."""
-    if config.partition:
-        return Path(str(node_config.get("data-dir") or fallback_folder("data"))) / config.partition
-    devices = node_config.get("num-partitions")
-    if not isinstance(devices, int) or devices <= cid:
-        raise AppError(f"node-config num-partitions={devices!r} is not allowed: a number above partition-id={cid}")
-    return Path(prepare(config, range(devices), (), fallback_folder("data"))["folder"]) / str(cid)
+    try:
+        pixels, labels = read_class_folders(folder, entry.classes, entry.side, entry.channels)
+    except AppError as error:
+        raise AppError(f"data_path={folder}: {error}") from error
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)

@@ -6,16 +6,16 @@ import random
 from pathlib import Path
 
 import torch
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_app import arrays, checkpoints, host, storage, strategies, training
-from fl_app.datasets import DATASETS
+from fl_app import arrays, checkpoints, host, initial, storage, strategies, training
+from fl_app.datasets import entry_of
 from fl_app.device_data import Split
 from fl_app.errors import AppError
-from fl_app.models import build_model
-from fl_app.prepare import prepare
+from fl_app.inputs import Inputs
+from fl_app.prepare import prepare, prepared
 from fl_app.recorder import Recorder
 from fl_app.run_folder import RunFolder
 from fl_app.settings import Config
@@ -31,16 +31,23 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     """
     torch.set_num_threads(host.threads())
     random.seed(config.seed)  # the strategies sample the devices with it
-    entry = DATASETS[config.dataset]
     strategy = strategies.build(config)
-    test = _test_set(config)
-    model = build_model(config.model, entry.channels, entry.side, len(entry.classes), config.seed)
-    folder.update(model={"name": config.model, "parameters": sum(p.numel() for p in model.parameters())})
-    initial, done = _start(config, arrays.from_model(model), strategy, folder)
+    config, part = _place(config)
+    entry = entry_of(config)
+    test = Split(*storage.read(part))
+    model = initial.build(config, entry, part, whole=True).to(training.best_device())
+    inputs = Inputs.of(model, entry, config)
+    sizes = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    folder.update(model={"name": config.model, "parameters": whole, "trained": sum(sizes)})
+    if staying := initial.staying(model):
+        folder.save_arrays("frozen", staying, {"model": config.model})  # with a round's, the whole model
+    told = ConfigRecord({"frozen": initial.fingerprint(model)})
+    beginning, done = _start(config, arrays.from_model(model), strategy, folder)
 
     def score(record: ArrayRecord) -> tuple[float, float]:
         arrays.into_model(record, model, "the global model")
-        result = training.evaluate(model, test, entry)
+        result = training.evaluate(model, test, inputs)
         return result.loss, result.accuracy
 
     state = strategies.STRATEGIES[config.strategy].state
@@ -48,9 +55,11 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     recorder = Recorder(strategy, folder, config.rounds, wait, config.fraction_evaluate > 0, done, state)
     recorder.start(
         grid,
-        initial,
+        beginning,
         num_rounds=config.rounds - done,
         timeout=config.round_timeout,
+        train_config=told,
+        evaluate_config=told,
         evaluate_fn=recorder.end_of_round(score),
     )
 
@@ -72,9 +81,10 @@ def _start(config: Config, fresh: ArrayRecord, strategy: Strategy, folder: RunFo
     return last.fitting(fresh), last.round
 
 
-def _test_set(config: Config) -> Split:
-    """Return the held-out test set: the one that was sent here or, in a run by hand, made here."""
+def _place(config: Config) -> tuple[Config, Path]:
+    """Return the folder with the test set and the weights: what was sent here or, in a run by hand, is made here."""
     data = Path(os.environ.get("FL_DATA_DIR") or host.fallback_folder("data"))
     if config.partition:
-        return Split(*storage.read(data / config.partition))
-    return Split(*storage.read(Path(prepare(config, (), (), data)["folder"]) / "server"))
+        return config, data / config.partition
+    made = prepare(config, (), (), data)
+    return prepared(config, made), Path(made["folder"]) / "server"

@@ -14,11 +14,15 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from fl_app.datasets import DATASETS
+from fl_app.datasets import entry_of
+from fl_app.errors import AppError
 from fl_app.settings import Config
 
 # What stands beside the ClientApp on a device: the SuperNode and its executor (flwr 1.41: 95 MB each).
 SERVICES_MB = 190
+# What the need depends on.
+SHAPE = ("model", "finetune", "image_size", "algorithm", "batch_size", "optimizer", "dataset", "classes")
+WRONG = 2  # exit status: a setting is wrong, and the last line says which
 APP = Path(__file__).resolve().parents[1]
 
 
@@ -26,9 +30,9 @@ def needed_mb(config: Config, cache: Path) -> int | None:
     """Return how much memory training takes on a device in MB (10^6 bytes), measured once and kept in ``cache``.
 
     What the system itself takes is not in it. None where it could not be measured: it is advice, and the
-    training itself says what is wrong.
+    training itself says what is wrong. Raises `AppError` where the model cannot be had or does not take the images.
     """
-    shape = {name: asdict(config)[name] for name in ("model", "batch_size", "optimizer", "dataset")}
+    shape = {name: asdict(config)[name] for name in SHAPE}
     key = hashlib.sha256(json.dumps([shape, version("torch")], sort_keys=True).encode()).hexdigest()[:16]
     kept = cache / f"memory-{key}.json"
     if not kept.exists():
@@ -40,6 +44,8 @@ def needed_mb(config: Config, cache: Path) -> int | None:
             text=True,
             check=False,
         )
+        if done.returncode == WRONG:
+            raise AppError(done.stderr.strip().splitlines()[-1])
         if done.returncode != 0:
             return None
         kept.write_text(done.stdout, encoding="utf-8")
@@ -52,19 +58,25 @@ def main() -> None:
     import flwr.clientapp  # noqa: F401
     import torch
 
-    from fl_app import host, training
+    from fl_app import host, initial, training
     from fl_app.device_data import Split
-    from fl_app.models import build_model
+    from fl_app.inputs import Inputs
 
     config = Config(**{**json.loads(sys.argv[1]), "epochs": 1})
     torch.set_num_threads(host.threads())
-    entry = DATASETS[config.dataset]
-    images = max(config.batch_size, training.EVALUATION_BATCH)
+    entry = entry_of(config)
+    try:
+        model = initial.build(config, entry, None, whole=False)
+        optimizer = training.ready(model, config)
+    except AppError as error:
+        print(error, file=sys.stderr)
+        sys.exit(WRONG)
+    inputs = Inputs.of(model, entry, config)
+    images = max(config.batch_size, training.evaluation_batch(inputs.side))
     pixels = torch.randint(0, 256, (images, entry.channels, entry.side, entry.side), dtype=torch.uint8)
     split = Split(pixels, torch.randint(0, len(entry.classes), (images,)))
-    model = build_model(config.model, entry.channels, entry.side, len(entry.classes), config.seed)
-    training.train(model, training.ready(model, config), split, entry, config, seed=0)
-    training.evaluate(model, split, entry)
+    training.train(model, optimizer, split, inputs, config, seed=0)
+    training.evaluate(model, split, inputs)
     print(round(host.peak_memory_mb()))
 
 

@@ -4,21 +4,33 @@ Every builder takes the images' channels, their side in pixels and the number of
 that maps a float batch of shape (batch, channels, side, side) to logits of shape (batch, classes).
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fl_app.errors import AppError, one_line
+
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from fl_app.datasets import DataSet
+    from fl_app.settings import Config
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model: how it is built, and one line about it."""
+    """A model: how it is built, and one line about it.
+
+    ``channels_last``: it trains faster with the channels as the innermost dimension; measured by
+    tests/bench/training.py, for what helps one model slows another. ``timm``: its name there.
+    """
 
     build: "Callable[[int, int, int], Module]"
     help: str
+    channels_last: bool = False
+    timm: str = ""
 
 
 def _net(channels: int, side: int, classes: int) -> "Module":
@@ -89,20 +101,93 @@ def _after(side: int, *kernels: int) -> int:
     """Return what unpadded convolutions of ``kernels``, each followed by 2x2 pooling, leave of ``side``."""
     for kernel in kernels:
         side = (side - kernel + 1) // 2
+    if side < 1:
+        raise ValueError("its convolutions leave nothing of them")
     return side
+
+
+def _resnet8(channels: int, side: int, classes: int) -> "Module":
+    from fl_app.resnet import ResNet
+
+    return ResNet(channels, classes, (16, 32, 64), 1)
+
+
+def _resnet18(channels: int, side: int, classes: int) -> "Module":
+    from fl_app.resnet import ResNet
+
+    return ResNet(channels, classes, (64, 128, 256, 512), 2)
+
+
+def _of_timm(name: str, help: str) -> Model:
+    def build(channels: int, side: int, classes: int) -> "Module":
+        from fl_app import timm_models
+
+        return timm_models.build(name, channels, side, classes)
+
+    # Depthwise convolutions are what gains.
+    return Model(build, help, channels_last=True, timm=name)
 
 
 MODELS = {
     "net": Model(_net, "the small CNN of Flower's PyTorch examples: two convolutions, three linear layers"),
     "lenet5": Model(_lenet5, "LeNet-5 with batch normalisation"),
     "mnist_cnn": Model(_mnist_cnn, "two convolutions and one linear layer: for the smallest devices"),
+    "resnet8": Model(_resnet8, "ResNet-8 for 32x32 images, 78,000 parameters"),
+    "resnet18": Model(_resnet18, "ResNet-18 for 32x32 images, 11 million parameters"),
+    "mobilenet_v2": _of_timm("mobilenetv2_100", "MobileNetV2, timm's mobilenetv2_100"),
+    "mobilenet_v3_small": _of_timm("mobilenetv3_small_100", "MobileNetV3 small, timm's mobilenetv3_small_100"),
 }
+# Any other of timm's models, as timm/NAME.
+TIMM = re.compile(r"timm/([A-Za-z0-9_.]+)")
+
+
+def entry_of(name: str) -> Model:
+    """Return the entry of a name of the table or of timm/NAME."""
+    other = TIMM.fullmatch(name)
+    return _of_timm(other[1], "of timm") if other else MODELS[name]
 
 
 def build_model(name: str, channels: int, side: int, classes: int, seed: int) -> "Module":
-    """Return the model ``name`` of the table, with weights that depend on ``seed`` alone."""
+    """Return the model ``name``, with weights that depend on ``seed`` alone.
+
+    Raises `AppError` where it cannot be built for such images.
+    """
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name].build(channels, side, classes)
+        try:
+            model = entry_of(name).build(channels, side, classes)
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            raise AppError(
+                f"model={name} cannot be built for images of {side}x{side} pixels and {channels} channels: "
+                f"{one_line(error)[:200]}"
+            ) from error
+    return model
+
+
+def head_of(model: "Module") -> str:
+    """Return the name of the layer that gives the logits; raises `AppError` where there is no one such layer."""
+    from torch import nn
+
+    told = getattr(model, "pretrained_cfg", {}).get("classifier")
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    head = told or linear[-1]
+    if not isinstance(head, str) or head not in linear:
+        raise AppError(f"this model has no one linear layer in the end ({head}): finetune=head and weights need one")
+    return head
+
+
+def side_of(config: "Config", entry: "DataSet") -> int:
+    """Return the side in pixels at which the model sees the images.
+
+    It is ``image_size`` or, without it, the only one that the model takes, else the data set's.
+    """
+    if config.image_size:
+        return config.image_size
+    name = TIMM.fullmatch(config.model)
+    if name is not None:
+        from fl_app import timm_models
+
+        return timm_models.own_side(name[1]) or entry.side
+    return entry.side

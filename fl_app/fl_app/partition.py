@@ -1,4 +1,4 @@
-"""The partitioners, one entry each, all of flwr-datasets; the table imports nothing heavy."""
+"""The partitioners, one entry each, most of them flwr-datasets'; the table imports nothing heavy."""
 
 import warnings
 from collections.abc import Callable
@@ -46,12 +46,19 @@ def _pathological(parts: int, config: "Config") -> "Partitioner":
     )
 
 
+def _class_share(parts: int, config: "Config") -> "Partitioner":
+    from fl_app.class_share import ClassSharePartitioner
+
+    return ClassSharePartitioner(parts, config.classes_per_device, config.class_share, config.seed)
+
+
 # Name -> (builder, the settings beside the seed that shape its parts).
 PARTITIONERS: "dict[str, tuple[Build, tuple[str, ...]]]" = {
     "iid": (_iid, ()),
     "dirichlet": (_dirichlet, ("alpha",)),
     "shard": (_shard, ("classes_per_device",)),
     "pathological": (_pathological, ("classes_per_device",)),
+    "class_share": (_class_share, ("classes_per_device", "class_share")),
 }
 
 

@@ -14,47 +14,62 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fl_app import memory, strategies
-from fl_app.datasets import DATASETS, find
+from fl_app import memory, strategies, weights
+from fl_app.datasets import entry_of, find
 from fl_app.errors import AppError
 from fl_app.partition import partition, shaped_by
 from fl_app.settings import Config
-from fl_app.sources import Raw
+from fl_app.sources import Raw, Source
 
 FORMAT = 1  # to be raised when the layout of the folder or the way of a split changes
 
 
 def prepare(config: Config, cids: Iterable[int], own_data: Iterable[int], cache: Path) -> dict[str, Any]:
-    """Make, or find in ``cache``, the parts of ``cids``; those in ``own_data`` get none.
+    """Make, or find in ``cache``, the parts of ``cids``; those in ``own_data`` get no images.
 
-    There are ``max(cid) + 1`` partitions. Returns ``{"key", "folder", "run_config", "dataset"}``. Raises
-    `AppError`.
+    Weights to begin with lie in the server's folder, and in the devices' where they stay frozen. There are
+    ``max(cid) + 1`` partitions. Returns ``{"key", "folder", "run_config", "dataset"}``. Raises `AppError`.
     """
     devices = sorted(set(cids))
     served = [cid for cid in devices if cid not in set(own_data)]
     parts = max(devices, default=-1) + 1
-    source = find(config.dataset, config.data_folder)
+    entry = entry_of(config)
+    source = find(config.dataset, config.data_folder, entry.side)
     what = [FORMAT, config.dataset, source.fingerprint(), parts, served, shaped_by(config)]
+    if source.classes:
+        what += [entry.side, source.classes]
+        config = replace(config, classes="/".join(source.classes))
+    if given := weights.shaped_by(config):
+        what += [given, devices]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / key
     if not folder.is_dir():
         _say(f"reading {config.dataset}: {source.words}")
-        _make(folder, config, source.load(), source.words, parts, served)
+        _make(folder, config, source, parts, served, devices)
     info: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     _check_sizes(config, info)
-    return {"key": key, "folder": str(folder), "run_config": {"partition": key}, "dataset": info}
+    own = {"classes": config.classes} if source.classes else {}
+    return {"key": key, "folder": str(folder), "run_config": {"partition": key, **own}, "dataset": info}
 
 
-def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served: list[int]) -> None:
+def prepared(config: Config, made: dict[str, Any]) -> Config:
+    """Return ``config`` with what `prepare` found out."""
+    return replace(config, **made["run_config"])
+
+
+def _make(folder: Path, config: Config, source: Source, parts: int, served: list[int], devices: list[int]) -> None:
     """Write the folder under another name and rename it, so that it is whole or absent."""
     import numpy as np
 
     from fl_app import storage
 
-    classes = DATASETS[config.dataset].classes
+    classes = entry_of(config).classes
+    raw = source.load()
+    _check_labels(raw, source.words, len(classes))
     _say(f"dividing {len(raw.train_labels)} images into {parts} parts: {config.partitioner}")
     divided = partition(raw.train_labels, parts, config) if served else []
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +86,7 @@ def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served
             _say(f"no device has images of: {', '.join(missing)}")
         info = {
             "name": config.dataset,
-            "source": words,
+            "source": source.words,
             "checksum": raw.checksum(),
             "classes": list(classes),
             "train_examples": sum(map(sum, labels.values())),
@@ -82,11 +97,31 @@ def _make(folder: Path, config: Config, raw: Raw, words: str, parts: int, served
         }
         (made / "dataset.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
         shutil.copy(made / "dataset.json", made / "server")
+        if config.weights:
+            _write_weights(config, made, devices)
         try:
             made.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process made the same folder in the meantime
                 raise
+
+
+def _write_weights(config: Config, made: Path, devices: list[int]) -> None:
+    entry = entry_of(config)
+    _say(f"reading the weights of {config.model}: {config.weights}")
+    first = made / "server" / weights.FILE
+    weights.write(config, entry, first)
+    for cid in devices if config.finetune == "head" else ():
+        (made / str(cid)).mkdir(exist_ok=True)
+        (made / str(cid) / weights.FILE).hardlink_to(first)
+
+
+def _check_labels(raw: Raw, words: str, classes: int) -> None:
+    for labels in (raw.train_labels, raw.test_labels):
+        if len(labels) == 0:
+            raise AppError(f"{words}: a split without images")
+        if labels.min() < 0 or labels.max() >= classes:
+            raise AppError(f"{words}: damaged: a label {labels.max()} where the classes are 0 to {classes - 1}")
 
 
 def _check_sizes(config: Config, info: dict[str, Any]) -> None:
@@ -129,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
         config = Config.of(json.loads(args.config.read_text(encoding="utf-8")))
         strategies.check(config, devices=len(args.cids))
         result = prepare(config, args.cids, args.own_data, args.cache)
-        result["memory_mb"] = memory.needed_mb(config, args.cache)
+        result["memory_mb"] = memory.needed_mb(prepared(config, result), args.cache)
     except (AppError, OSError, json.JSONDecodeError) as error:
         print(f"fl_app.prepare: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_app.errors import AppError
+from fl_app.errors import AppError, one_line
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -49,15 +49,18 @@ def read_idx_pair(images: Path, labels: Path) -> tuple[Images, Labels]:
     return pixels[..., np.newaxis], classes.astype(np.int64)
 
 
-def read_cifar(paths: Sequence[Path]) -> tuple[Images, Labels]:
-    """Read batches of CIFAR's Python version (https://www.cs.toronto.edu/~kriz/cifar.html)."""
+def read_cifar(paths: Sequence[Path], key: bytes = b"labels") -> tuple[Images, Labels]:
+    """Read batches of CIFAR's Python version (https://www.cs.toronto.edu/~kriz/cifar.html).
+
+    ``key`` is the labels' name: CIFAR-100 has ``fine_labels``.
+    """
     images, labels = [], []
     for path in paths:
         try:
             with path.open("rb") as file:
                 batch = _ArrayUnpickler(file, encoding="bytes").load()
             pixels = np.asarray(batch[b"data"])
-            classes = np.asarray(batch[b"labels"], np.int64)
+            classes = np.asarray(batch[key], np.int64)
         except UNREADABLE as error:
             raise AppError(f"{path}: not a readable CIFAR batch: {' '.join(str(error).split())}") from error
         if pixels.dtype != np.uint8 or pixels.shape != (len(classes), math.prod(CIFAR_SHAPE)):
@@ -77,6 +80,40 @@ def read_csv_digits(path: Path, side: int = 28) -> tuple[Images, Labels]:
     if table.shape[1] != side * side + 1:
         raise AppError(f"{path}: damaged: {table.shape[1]} columns where {side * side + 1} should be")
     return table[:, :-1].astype(np.uint8).reshape(-1, side, side, 1), table[:, -1].astype(np.int64)
+
+
+def read_class_folders(folder: Path, classes: Sequence[str], side: int, channels: int) -> tuple[Images, Labels]:
+    """Read the images in ``folder/<class>/``, brought to ``side`` pixels and to 1 or 3 ``channels``.
+
+    A subfolder that is named like no class is an error, for its images would be lost.
+    """
+    from PIL import Image
+
+    pixels, labels = [], []
+    for sub in subfolders(folder):
+        if sub.name not in classes:
+            raise AppError(f"{sub.name!r} is no class of the data set: {', '.join(classes)}")
+        for path in images_in(sub):
+            try:
+                with Image.open(path) as picture:
+                    small = picture.convert("L" if channels == 1 else "RGB").resize((side, side))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of damaged files
+                raise AppError(f"{path} is no readable image: {one_line(error)}") from error
+            pixels.append(np.asarray(small, np.uint8).reshape(side, side, channels))
+            labels.append(classes.index(sub.name))
+    if not pixels:
+        raise AppError(f"{folder} holds no images: they belong in subfolders named like their class")
+    return np.stack(pixels), np.asarray(labels, np.int64)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in ``folder``, sorted, but for hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the files in ``folder``, sorted, but for hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _read_bytes(path: Path) -> bytes:

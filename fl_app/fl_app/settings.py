@@ -7,15 +7,17 @@ it types. It imports neither torch nor Flower, so that it answers at once.
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fl_app.algorithms import ALGORITHMS
 from fl_app.datasets import DATASETS
 from fl_app.errors import AppError
-from fl_app.models import MODELS
+from fl_app.models import MODELS, TIMM
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.partition import PARTITIONERS
 from fl_app.strategies import NOT_FOR_ARRAYS, STRATEGIES
@@ -25,7 +27,10 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting's meaning and its allowed values; bounds and ``choices`` that are None do not apply."""
+    """A setting's meaning and its allowed values; bounds and ``choices`` that are None do not apply.
+
+    A text that matches ``pattern`` is allowed beside the ``choices``; ``says`` puts the pattern into words.
+    """
 
     name: str
     help: str
@@ -34,6 +39,7 @@ class Setting:
     exclusive_min: bool = False
     choices: tuple[str, ...] | None = None
     pattern: str | None = None
+    says: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)  # value -> why it is not allowed
 
     @property
@@ -81,17 +87,47 @@ SETTINGS = (
         refused=NOT_FOR_ARRAYS,
     ),
     Setting("strategy_config", "parameters of the strategy's constructor, as 'key=value key=value'"),
-    Setting("model", "model to train", choices=tuple(MODELS)),
+    Setting(
+        "model",
+        "model to train",
+        choices=tuple(MODELS),
+        pattern=TIMM.pattern,
+        says="or timm/NAME, any model of timm's",
+    ),
+    Setting(
+        "weights",
+        "weights to begin with: imagenet is timm's hub, else a file on the controller (.safetensors, .pth); "
+        "empty: random ones, by the seed",
+    ),
+    Setting(
+        "finetune",
+        "what is trained: the whole model, or its last layer (head), which alone then travels; head needs weights",
+        choices=("whole", "head"),
+    ),
+    Setting(
+        "image_size",
+        "side in pixels at which the model sees the images; 0: the data set's, or the only one that the model takes",
+        min=0,
+        max=1024,
+    ),
+    Setting("algorithm", "what devices add to the loss, beside what the strategy does", choices=tuple(ALGORITHMS)),
+    Setting("tau", "temperature of algorithm=FedNTD", min=0, exclusive_min=True),
+    Setting("beta", "weight of the distillation in algorithm=FedNTD", min=0),
     Setting("epochs", "passes over its training split that a device makes in a round", min=1),
     Setting("batch_size", "images in a training step", min=1),
     Setting("lr", "learning rate on the devices", min=0, exclusive_min=True),
     Setting("optimizer", "optimizer on the devices", choices=tuple(OPTIMIZERS)),
     Setting("momentum", "momentum of the sgd optimizer", min=0, max=1),
-    Setting("dataset", "data set to train on", choices=tuple(DATASETS)),
+    Setting(
+        "dataset",
+        "data set to train on",
+        choices=tuple(DATASETS),
+        refused={"random": "made-up images teach nothing; they are for the benchmark alone"},
+    ),
     Setting(
         "data_folder",
-        "folder on the controller that holds the data set's original files; empty: look in the "
-        "usual places, then download",
+        "folder on the controller that holds the data set's original files, or for imagefolder a folder a class; "
+        "empty: look in the usual places, then download",
     ),
     Setting("partitioner", "how the training images are divided among the devices", choices=tuple(PARTITIONERS)),
     Setting(
@@ -102,8 +138,15 @@ SETTINGS = (
     ),
     Setting(
         "classes_per_device",
-        "classes of a device for partitioner=pathological, shards for partitioner=shard",
+        "classes of a device for partitioner=pathological and class_share, shards for partitioner=shard",
         min=1,
+    ),
+    Setting(
+        "class_share",
+        "share of a class's images that goes to the devices that have it, for partitioner=class_share; the others get "
+        "the rest",
+        min=0,
+        max=1,
     ),
     Setting(
         "validation_fraction",
@@ -129,6 +172,12 @@ class Config:
     strategy: str
     strategy_config: str
     model: str
+    weights: str
+    finetune: str
+    image_size: int
+    algorithm: str
+    tau: float
+    beta: float
     epochs: int
     batch_size: int
     lr: float
@@ -139,9 +188,11 @@ class Config:
     partitioner: str
     alpha: float
     classes_per_device: int
+    class_share: float
     validation_fraction: float
     seed: int
     partition: str
+    classes: str
     resume_from: str
 
     @classmethod
@@ -157,7 +208,10 @@ class Config:
         if unknown := sorted(set(values) - known):
             raise AppError(f"run configuration: {unknown[0]!r} is no setting of this app")
         checked = {setting.key: _check(setting, values[setting.key], type(own[setting.key])) for setting in SETTINGS}
-        return cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
+        config = cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
+        if config.finetune == "head" and not config.weights:
+            raise AppError("finetune=head trains the last layer alone: set weights for the others")
+        return config
 
 
 def defaults() -> dict[str, Any]:
@@ -180,6 +234,7 @@ def schema() -> list[dict[str, Any]]:
             "exclusive_min": setting.exclusive_min,
             "choices": list(setting.choices) if setting.choices else None,
             "pattern": setting.pattern,
+            "says": _listed(setting) if setting.says else "",
             "help": setting.help,
         }
         for setting in SETTINGS
@@ -189,7 +244,6 @@ def schema() -> list[dict[str, Any]]:
 def _check(setting: Setting, value: Any, wanted: type) -> Any:
     if wanted is float and type(value) is int:
         value = float(value)
-    allowed = _allowed(setting, wanted.__name__)
     wrong = type(value) is not wanted
     if not wrong and isinstance(value, int | float):
         low, high = setting.min, setting.max
@@ -198,15 +252,20 @@ def _check(setting: Setting, value: Any, wanted: type) -> Any:
             or (low is not None and (value < low or (setting.exclusive_min and value == low)))
             or (high is not None and value > high)
         )
-    if wrong or (setting.choices is not None and value not in setting.choices):
+    matches = setting.pattern is not None and not wrong and re.fullmatch(setting.pattern, str(value)) is not None
+    if wrong or (setting.choices is not None and value not in setting.choices and not matches):
         why = f" ({setting.refused[value]})" if value in setting.refused else ""
-        raise AppError(f"{setting.name}={value!r} is not allowed{why}: {allowed}")
+        raise AppError(f"{setting.name}={value!r} is not allowed{why}: {_allowed(setting, wanted.__name__)}")
     return value
+
+
+def _listed(setting: Setting) -> str:
+    return ", ".join([*(setting.choices or ()), *([setting.says] if setting.says else [])])
 
 
 def _allowed(setting: Setting, kind: str) -> str:
     if setting.choices is not None:
-        return "one of " + ", ".join(setting.choices)
+        return f"one of {_listed(setting)}"
     bounds = []
     if setting.min is not None:
         bounds.append(f"{'above' if setting.exclusive_min else 'at least'} {setting.min:g}")

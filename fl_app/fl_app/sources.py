@@ -34,11 +34,15 @@ class Raw:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set was found: in words, its files (none for the hub), and how it is read."""
+    """Where a data set was found: in words, its files (none for the hub), and how it is read.
+
+    ``classes`` are the images' where the data set's entry has none.
+    """
 
     words: str
     files: tuple[Path, ...]
     load: Callable[[], Raw]
+    classes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """Return a hash of the files' content (of the words, where there is no file)."""

@@ -1,6 +1,7 @@
 """Training and evaluation of a model on images that lie in memory as uint8."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,26 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from fl_app.datasets import DataSet
+from fl_app.algorithms import ALGORITHMS
 from fl_app.device_data import Split
 from fl_app.errors import AppError
+from fl_app.inputs import Inputs
+from fl_app.models import head_of
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.settings import Config
 
-EVALUATION_BATCH = 256
-
-
-class Normalise:
-    """Brings a uint8 batch to float32 with mean 0 and deviation 1 a channel, in one multiply-add."""
-
-    def __init__(self, entry: DataSet, device: torch.device) -> None:
-        mean, std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (entry.mean, entry.std))
-        self.scale = 1 / (255 * std)
-        self.shift = -mean / std
-
-    def __call__(self, batch: Tensor) -> Tensor:
-        """Return the normalised batch, of the same shape (n, channels, side, side)."""
-        return torch.addcmul(self.shift, batch.to(self.scale.device, torch.float32), self.scale)
+EVALUATION_PIXELS = 256 * 32 * 32  # of a batch that is not trained on: what is enough to be quick
 
 
 @dataclass(frozen=True)
@@ -39,6 +29,11 @@ class Score:
     examples: int
 
 
+def evaluation_batch(side: int) -> int:
+    """Return how many images of ``side`` pixels go through a model at a time where nothing is trained."""
+    return max(EVALUATION_PIXELS // side**2, 8)
+
+
 def best_device() -> torch.device:
     """Return the GPU where torch can use one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -48,8 +43,10 @@ def ready(model: nn.Module, config: Config) -> Optimizer:
     """Move ``model`` to the device that trains it and return its optimizer.
 
     It is a step of its own because the first optimizer of a process makes torch import its compiler, which takes
-    about as long as importing torch.
+    about as long as importing torch. Raises `AppError` where the batches are too small for the model.
     """
+    if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise AppError(f"model={config.model} has batch normalisation, which cannot train with batch_size=1: take 2")
     model.to(best_device())
     weights = (p for p in model.parameters() if p.requires_grad)
     return OPTIMIZERS[config.optimizer](weights, config.lr, config.momentum)
@@ -59,29 +56,36 @@ def train(
     model: nn.Module,
     optimizer: Optimizer,
     data: Split,
-    entry: DataSet,
+    inputs: Inputs,
     config: Config,
     seed: int,
     proximal_mu: float = 0.0,
 ) -> float:
     """Train ``model`` in place for ``config.epochs`` passes and return the mean loss over all steps' images.
 
-    ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the weights it starts from joins the loss
-    (arXiv 1812.06127, equation 2). The same seed gives the same order of images. Raises `AppError` where the
+    Where all but its last layer is frozen, the other layers see each image once, and the passes are over what they
+    made of it. ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the weights it starts from joins the
+    loss (arXiv 1812.06127, equation 2). The same seed gives the same order of images. Raises `AppError` where the
     loss is no longer finite.
     """
     torch.manual_seed(seed)
     device = best_device()
-    model.train()
-    normalise = Normalise(entry, device)
     weights = [p for p in model.parameters() if p.requires_grad]
     start = [p.detach().clone() for p in weights] if proximal_mu else []
+    trained, batch_of = _stage(model, data, inputs)
+    term = ALGORITHMS[config.algorithm].term
+    # The global model stays as it came: its logits of an image are the same in all passes.
+    teacher = _teach(trained, batch_of, len(data), evaluation_batch(inputs.side)) if term else None
+    trained.train()
     total = 0.0
     for epoch in range(1, config.epochs + 1):
         summed = torch.zeros((), device=device)
-        for batch in torch.split(torch.randperm(len(data)), config.batch_size):
-            loss = cross_entropy(model(normalise(data.images[batch])), data.labels[batch].to(device))
+        for batch in batches(torch.randperm(len(data)), config.batch_size):
+            logits, labels = trained(batch_of(batch)), data.labels[batch].to(device)
+            loss = cross_entropy(logits, labels)
             summed += loss.detach() * len(batch)
+            if term and teacher is not None:
+                loss = loss + term(logits, teacher[batch].to(device), labels, config)
             if start:
                 moved = [(now - then).square().sum() for now, then in zip(weights, start, strict=True)]
                 loss = loss + proximal_mu / 2 * torch.stack(moved).sum()
@@ -99,17 +103,50 @@ def train(
     return total / (config.epochs * len(data))
 
 
+def batches(order: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield ``order`` in pieces of ``size``; a last one of a single image joins the one before.
+
+    Batch normalisation takes no single value.
+    """
+    whole = list(torch.split(order, size))
+    if len(whole) > 1 and len(whole[-1]) == 1 and size > 1:
+        whole[-2:] = [torch.cat(whole[-2:])]
+    yield from whole
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Split, entry: DataSet) -> Score:
+def evaluate(model: nn.Module, data: Split, inputs: Inputs) -> Score:
     """Return the model's score on ``data``; a loss that is not finite is returned as it is."""
     device = best_device()
     model.to(device).eval()
-    normalise = Normalise(entry, device)
     loss, right = torch.zeros((), device=device), torch.zeros((), device=device)
-    for start in range(0, len(data), EVALUATION_BATCH):
-        chosen = slice(start, start + EVALUATION_BATCH)
+    for chosen in torch.split(torch.arange(len(data)), evaluation_batch(inputs.side)):
         labels = data.labels[chosen].to(device)
-        logits = model(normalise(data.images[chosen]))
+        logits = model(inputs(data.images[chosen]))
         loss += cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()
     return Score(float(loss) / len(data), float(right) / len(data), len(data))
+
+
+def _stage(model: nn.Module, data: Split, inputs: Inputs) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """Return what is trained, the model or its last layer, and what gives it its input for the images of some indices.
+
+    Leaves the model in evaluation mode, in which frozen layers stay.
+    """
+    model.eval()
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        return model, lambda batch: inputs(data.images[batch])
+    head, seen = model.get_submodule(head_of(model)), list[Tensor]()
+    hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        for batch in torch.split(torch.arange(len(data)), evaluation_batch(inputs.side)):
+            model(inputs(data.images[batch]))
+    hook.remove()
+    features = torch.cat(seen)
+    return head, lambda batch: features[batch]
+
+
+@torch.no_grad()
+def _teach(model: nn.Module, batch_of: Callable[[Tensor], Tensor], images: int, size: int) -> Tensor:
+    """Return the model's logits of all images, shape (images, classes), on the CPU."""
+    return torch.cat([model(batch_of(batch)).cpu() for batch in torch.split(torch.arange(images), size)])

@@ -7,10 +7,10 @@ import torch
 from flwr.app import Context, Message, MetricRecord, MetricRecordValues, RecordDict
 from torch import nn
 
-from fl_app import arrays, device_data, host, training
-from fl_app.datasets import DATASETS, DataSet
+from fl_app import arrays, device_data, host, initial, training
+from fl_app.datasets import entry_of
 from fl_app.device_data import Split
-from fl_app.models import build_model
+from fl_app.inputs import Inputs
 from fl_app.settings import Config
 
 
@@ -19,9 +19,9 @@ class _Loaded:
     """A message's model and this device's images, ready for work."""
 
     config: Config
-    entry: DataSet
     cid: int
     model: nn.Module
+    inputs: Inputs
     training: Split
     validation: Split
 
@@ -41,7 +41,7 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
         now.model,
         optimizer,
         now.training,
-        now.entry,
+        now.inputs,
         now.config,
         seed=device_data.seed_of("train", now.config.seed, now.cid, int(str(instructions["server-round"]))),
         proximal_mu=float(str(instructions.get("proximal-mu", 0.0))),
@@ -65,7 +65,7 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
     """
     now = _load(message, context)
     loaded = time.perf_counter()
-    score = training.evaluate(now.model, now.validation, now.entry)
+    score = training.evaluate(now.model, now.validation, now.inputs)
     metrics: dict[str, MetricRecordValues] = {
         "num-examples": score.examples,
         "eval_loss": score.loss,
@@ -78,10 +78,12 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
 
 
 def _load(message: Message, context: Context) -> _Loaded:
-    config = Config.of(context.run_config)
     torch.set_num_threads(host.threads())
-    entry = DATASETS[config.dataset]
-    splits = device_data.load(context.node_config, config)
-    model = build_model(config.model, entry.channels, entry.side, len(entry.classes), config.seed)
+    config, part = device_data.place(context.node_config, Config.of(context.run_config))
+    entry = entry_of(config)
+    splits = device_data.load(context.node_config, config, part)
+    model = initial.build(config, entry, part, whole=False)
+    initial.check_frozen(model, str(message.content.config_records["config"].get("frozen", "")))
     arrays.into_model(message.content.array_records["arrays"], model, "the server's message")
-    return _Loaded(config, entry, device_data.cid_of(context.node_config), model, *splits)
+    model.to(training.best_device())
+    return _Loaded(config, device_data.cid_of(context.node_config), model, Inputs.of(model, entry, config), *splits)

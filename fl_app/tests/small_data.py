@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from fl_app.datasets import CIFAR10_FILES, IDX_FILES
+from fl_app.datasets import CIFAR10_FILES, CIFAR100_FILES, IDX_FILES
 
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:
@@ -65,3 +66,23 @@ def write_cifar_folder(folder: Path, images: int = 20) -> NDArray[np.uint8]:
         (folder / name).write_bytes(python2_pickle(batch))
     assert first is not None
     return first
+
+
+def write_cifar100_folder(folder: Path, images: int = 200) -> None:
+    """Write CIFAR-100's two pickles as its authors' Python 2 did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name in CIFAR100_FILES:
+        fine = [n % 100 for n in range(images)]
+        data = rng.integers(0, 256, (images, 3072), dtype=np.uint8)
+        batch = {b"coarse_labels": [n // 5 for n in fine], b"data": data, b"fine_labels": fine}
+        (folder / name).write_bytes(python2_pickle(batch))
+
+
+def write_pictures(folder: Path, counts: dict[str, int], size: tuple[int, int] = (60, 40)) -> None:
+    """Write pictures, PNG and JPEG by turns, into a subfolder a class; the colour of each tells its class."""
+    for number, (name, count) in enumerate(sorted(counts.items())):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            picture = Image.new("RGB", size, (40 * number, 0, 200 - 40 * number))
+            picture.save(folder / name / f"{index}.{'jpg' if index % 2 else 'png'}")

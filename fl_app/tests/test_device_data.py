@@ -13,6 +13,11 @@ from fl_app.settings import Config
 from fl_app.storage import FILE
 
 
+def load(node_config: dict[str, Any], config: Config) -> tuple[device_data.Split, device_data.Split]:
+    config, part = device_data.place(node_config, config)
+    return device_data.load(node_config, config, part)
+
+
 def node(folder: Path, **others: Any) -> dict[str, Any]:
     return {"partition-id": 0, "num-partitions": 2, "data-dir": str(folder), **others}
 
@@ -28,30 +33,30 @@ def part(tmp_path: Path, config: Config) -> Config:
 
 
 def test_the_part_is_split_without_overlap_and_the_same_way_each_time(tmp_path: Path, part: Config) -> None:
-    train, validation = device_data.load(node(tmp_path / "data"), part)
+    train, validation = load(node(tmp_path / "data"), part)
     assert (len(train), len(validation)) == (1800, 200)
     seen = [image.numpy().tobytes() for split in (train, validation) for image in split.images]
     assert len(set(seen)) == len(seen)
-    again, _ = device_data.load(node(tmp_path / "data"), part)
+    again, _ = load(node(tmp_path / "data"), part)
     assert train.labels.equal(again.labels)
 
 
 def test_a_part_that_was_not_sent_is_named(tmp_path: Path, part: Config) -> None:
     with pytest.raises(AppError, match=f"{tmp_path}/elsewhere/{part.partition}/{FILE} is not there"):
-        device_data.load(node(tmp_path / "elsewhere"), part)
+        load(node(tmp_path / "elsewhere"), part)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path, part: Config) -> None:
     path = tmp_path / "data" / part.partition / FILE
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AppError, match=f"{path} is damaged"):
-        device_data.load(node(tmp_path / "data"), part)
+        load(node(tmp_path / "data"), part)
 
 
 def test_a_part_smaller_than_a_batch_is_refused(tmp_path: Path, part: Config) -> None:
     config = Config.of({"partition": part.partition, "batch-size": 1801})
     with pytest.raises(AppError, match="1800 training images, fewer than batch_size=1801"):
-        device_data.load(node(tmp_path / "data"), config)
+        load(node(tmp_path / "data"), config)
 
 
 @pytest.mark.parametrize("cid", [None, "0", -1, True])
@@ -68,7 +73,7 @@ def test_a_folder_of_ones_own_images_is_read_by_the_names_of_the_classes(tmp_pat
             Image.fromarray(pixels).save(tmp_path / str(label) / f"{number}.png")
     (tmp_path / ".cache").mkdir()
     config = Config.of({"batch-size": 8})
-    train, validation = device_data.load(node(tmp_path, **{"data-path": str(tmp_path)}), config)
+    train, validation = load(node(tmp_path, **{"data-path": str(tmp_path)}), config)
     assert train.images.shape == (36, 1, 28, 28)
     assert len(validation) == 4
     for image, label in zip(train.images, train.labels, strict=True):
@@ -84,20 +89,20 @@ def test_colour_is_kept_where_the_data_set_has_it(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_ones_own_images_is_named(tmp_path: Path) -> None:
-    def load(folder: Path) -> None:
-        device_data.load(node(tmp_path, **{"data-path": str(folder)}), Config.of({}))
+    def of(folder: Path) -> None:
+        load(node(tmp_path, **{"data-path": str(folder)}), Config.of({}))
 
     with pytest.raises(AppError, match="none is no folder"):
-        load(tmp_path / "none")
+        of(tmp_path / "none")
     with pytest.raises(AppError, match="holds no images"):
-        load(tmp_path)
+        of(tmp_path)
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(AppError, match=r"x\.png is no readable image"):
-        load(tmp_path)
+        of(tmp_path)
     (tmp_path / "3").rename(tmp_path / "three")
     with pytest.raises(AppError, match="'three' is no class of the data set: 0, 1"):
-        load(tmp_path)
+        of(tmp_path)
 
 
 def test_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,13 @@ import pytest
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from fl_app.errors import AppError
+from fl_app.models import build_model
 
 from .app_fleet import Fault, Fleet, config_of, read_csv, serve
+from .small_data import write_pictures
 
 Run = Callable[..., Path]
 QUICK = {"epochs": 1, "rounds": 2, "model": "mnist_cnn"}
@@ -73,7 +76,7 @@ def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> Non
             whole = float(rounds[int(number) - 1]["seconds"])
             assert sum(float(row["seconds"]) for row in rows) == pytest.approx(whole, rel=1e-3)
     about = app_json(folder)
-    assert about["model"] == {"name": "net", "parameters": 44426}
+    assert about["model"] == {"name": "net", "parameters": 44426, "trained": 44426}
     assert about["error"] is None
     assert about["devices"]["2"]["host"] == "pi-2"
     assert {path.name for path in (folder / "model").iterdir()} == {f"round-{n}.safetensors" for n in range(4)}
@@ -227,3 +230,64 @@ def test_rows_are_whole_and_on_the_disk_when_the_round_ends(run: Run, home: Path
 
     run(fault=look, **QUICK)
     assert seen == [2, 2]  # the header and round 1, while round 2 trains and evaluates
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Return a file with the weights of an untrained `net`."""
+    path = tmp_path / "net.safetensors"
+    save_file(build_model("net", 1, 28, 10, seed=9).state_dict(), path)
+    return path
+
+
+def test_of_a_frozen_model_the_last_layer_alone_travels_and_learns(run: Run, weights: Path) -> None:
+    folder = run(devices=2, **{**QUICK, "model": "net"}, weights=str(weights), finetune="head")
+    rounds = read_csv(folder / "rounds.csv")
+    head = 4 * (84 * 10 + 10)
+    for row in rounds:
+        assert (row["devices"], row["failures"]) == ("2", "0")
+        assert 2 * head < int(row["bytes_received"]) < 2 * head + 1000  # the headers of two arrays each
+        assert int(row["bytes_sent"]) == 2 * int(row["bytes_received"])
+    assert float(rounds[-1]["loss"]) < float(rounds[0]["loss"])
+    assert app_json(folder)["model"] == {"name": "net", "parameters": 44426, "trained": 850}
+    # What did not travel lies beside the rounds; together they are the whole model.
+    frozen, last_round = (load_file(folder / "model" / f"{name}.safetensors") for name in ("frozen", "round-2"))
+    given = load_file(weights)
+    assert frozen.keys() | last_round.keys() == given.keys()
+    assert all(np.array_equal(frozen[name], given[name]) for name in frozen)
+    assert sorted(last_round) == ["fc3.bias", "fc3.weight"]
+
+
+def test_weights_to_begin_with_are_the_model_of_round_0(run: Run, weights: Path) -> None:
+    folder = run(devices=2, **{**QUICK, "model": "net", "rounds": 1}, weights=str(weights))
+    first, given = load_file(folder / "model" / "round-0.safetensors"), load_file(weights)
+    assert all(np.array_equal(first[name], given[name]) for name in given)
+
+
+def test_a_device_without_the_servers_weights_fails_and_the_others_go_on(run: Run, weights: Path, home: Path) -> None:
+    settings = {**QUICK, "model": "net", "rounds": 1, "weights": str(weights), "finetune": "head"}
+
+    def removed(node: int, message: Message) -> Message:
+        for path in (home / "data").glob("*/1/weights.safetensors") if node == 101 else ():
+            path.unlink()
+        return message
+
+    run(**settings)
+    try:
+        folder = run(fault=removed, **settings)
+    finally:
+        for part in (path.parent for path in (home / "data").glob("*/0/weights.safetensors")):
+            (part.parent / "1" / "weights.safetensors").unlink(missing_ok=True)
+            (part.parent / "1" / "weights.safetensors").hardlink_to(part / "weights.safetensors")
+    assert [(row["devices"], row["failures"]) for row in read_csv(folder / "rounds.csv")] == [("2", "1")]
+    reason = app_json(folder)["failures"][0]["reason"]
+    assert reason.startswith("pi-1: ")
+    assert reason.endswith("1/weights.safetensors is not there: this run's weights were not sent to this host")
+
+
+def test_pictures_of_ones_own_are_learned_from_their_folders(run: Run, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "trees", {"oak": 40, "elm": 40})
+    settings = {"dataset": "imagefolder", "data_folder": str(tmp_path / "trees"), "image_size": 16}
+    folder = run(devices=2, **{**QUICK, "epochs": 5}, **settings, batch_size=4, lr=0.01)
+    assert read_csv(folder / "rounds.csv")[-1]["accuracy"] == "1"
+    assert load_file(folder / "model" / "round-2.safetensors")["classifier.bias"].shape == (2,)

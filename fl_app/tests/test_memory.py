@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fl_app import memory
+from fl_app.errors import AppError
 from fl_app.settings import Config
 
 
@@ -25,6 +26,13 @@ def test_a_large_batch_takes_more(config: Config, tmp_path: Path) -> None:
     assert small is not None
     assert large is not None
     assert large > small + 100
+
+
+def test_a_model_that_does_not_exist_or_take_the_images_is_an_error(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(AppError, match=r"timm/resnet1: timm .* has no such model: did you mean resnet"):
+        memory.needed_mb(replace(config, model="timm/resnet1"), tmp_path)
+    with pytest.raises(AppError, match="model=net cannot be built for images of 4x4 pixels"):
+        memory.needed_mb(replace(config, image_size=4), tmp_path)
 
 
 def test_what_cannot_be_measured_is_not_known(config: Config, tmp_path: Path) -> None:

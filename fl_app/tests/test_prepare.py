@@ -1,7 +1,9 @@
+import gzip
 import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fl_app.datasets import find
+from fl_app.datasets import entry_of, find
 from fl_app.errors import AppError
 from fl_app.partition import PARTITIONERS, partition
-from fl_app.prepare import main, prepare
+from fl_app.prepare import main, prepare, prepared
 from fl_app.settings import PYPROJECT, Config
 from fl_app.storage import FILE
+
+from .small_data import idx_bytes, write_idx_folder, write_pictures
 
 LABELS = np.repeat(np.arange(10), 100)
 
@@ -33,7 +37,7 @@ def test_parts_are_disjoint_and_follow_the_seed(name: str) -> None:
     assert parts != parts_of(partitioner=name, seed=7)
 
 
-@pytest.mark.parametrize("name", ["iid", "dirichlet", "shard"])
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "shard", "class_share"])
 def test_parts_are_complete(name: str) -> None:
     assert sorted(index for part in parts_of(partitioner=name) for index in part) == list(range(len(LABELS)))
 
@@ -43,6 +47,24 @@ def test_pathological_parts_have_as_many_classes_as_asked_and_leave_out_the_othe
     assert [len(set(LABELS[part])) for part in parts] == [3] * 4
     together = [index for part in parts for index in part]
     assert len(together) == 100 * len(set(LABELS[together]))
+
+
+def test_devices_have_the_share_of_their_classes_and_the_others_the_rest() -> None:
+    shares: dict[str, Any] = {"partitioner": "class_share", "class-share": 0.7}
+    parts = parts_of(**shares, **{"classes-per-device": 2})
+    counts = np.array([np.bincount(LABELS[part], minlength=10) for part in parts])
+    # Four devices with two classes each: 70 of each are its device's, and three share 30. Two classes are nobody's.
+    assert sorted(np.sort(counts, axis=0).T.tolist()) == [[10, 10, 10, 70]] * 8 + [[25, 25, 25, 25]] * 2
+    assert [(row == 70).sum() for row in counts] == [2] * 4
+
+
+def test_devices_that_have_the_same_class_share_it() -> None:
+    shares: dict[str, Any] = {"partitioner": "class_share", "class-share": 0.7}
+    parts = parts_of(**shares, **{"classes-per-device": 5})
+    counts = np.array([np.bincount(LABELS[part], minlength=10) for part in parts])
+    assert np.sort(counts, axis=0).T.tolist() == [[15, 15, 35, 35]] * 10
+    alone = parts_of(partitioner="class_share", **{"classes-per-device": 10})
+    assert [len(part) for part in alone] == [250] * 4
 
 
 def test_a_smaller_alpha_makes_devices_differ_more() -> None:
@@ -123,6 +145,8 @@ def test_the_hook_prints_one_json_object_and_is_quick_the_second_time(tmp_path: 
         ({"partitioner": "dirichlet"}, "0,600", ["partitioner=dirichlet", "601 parts of 4000 images"]),
         ({"dataset": "cifar10", "data-folder": "/nowhere"}, "0,1", ["data_folder=/nowhere", "cifar10"]),
         ({"partitioner": "pathological", "classes-per-device": 11}, "0,1", ["classes_per_device=11"]),
+        ({"partitioner": "class_share", "classes-per-device": 11}, "0,1", ["classes_per_device=11", "10 classes"]),
+        ({"model": "timm/nope"}, "0,1", ["model=timm/nope", "no such model"]),
     ],
 )
 def test_a_mistake_gives_one_line_and_status_2(
@@ -144,6 +168,27 @@ def test_no_configuration_file_is_one_line(tmp_path: Path, capsys: pytest.Captur
 
 def test_the_test_set_alone_can_be_had(tmp_path: Path, config: Config) -> None:
     assert prepare(config, [], [], tmp_path)["dataset"]["labels"] == {}
+
+
+def test_pictures_bring_their_classes_into_the_run_configuration(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "trees", {"oak": 20, "elm": 20})
+    config = Config.of({"dataset": "imagefolder", "data-folder": str(tmp_path / "trees"), "batch-size": 4})
+    made = prepare(config, [0, 1], [], tmp_path / "cache")
+    assert made["run_config"] == {"partition": made["key"], "classes": "elm/oak"}
+    assert made["dataset"]["classes"] == ["elm", "oak"]
+    assert load_file(Path(made["folder"], "0", FILE))["images"].shape == (16, 3, 64, 64)
+    small = prepare(replace(config, image_size=16), [0, 1], [], tmp_path / "cache")
+    assert small["key"] != made["key"]
+    assert load_file(Path(small["folder"], "0", FILE))["images"].shape == (16, 3, 16, 16)
+    assert len(entry_of(prepared(config, made)).classes) == 2
+
+
+def test_a_label_that_is_no_class_is_damage(tmp_path: Path) -> None:
+    write_idx_folder(tmp_path / "data")
+    path = tmp_path / "data" / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx_bytes(np.full(40, 10, np.uint8))))
+    with pytest.raises(AppError, match="a label 10 where the classes are 0 to 9"):
+        prepare(Config.of({"dataset": "mnist", "data-folder": str(tmp_path / "data")}), [0], [], tmp_path / "cache")
 
 
 def test_damage_in_the_source_leaves_nothing_in_the_cache(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fl_app.datasets import DATASETS, find
 from fl_app.errors import AppError
 from fl_app.readers import read_cifar, read_csv_digits, read_idx
 
-from .small_data import idx_bytes, write_cifar_folder, write_idx_folder
+from .small_data import idx_bytes, write_cifar100_folder, write_cifar_folder, write_idx_folder, write_pictures
 
 
 @pytest.mark.parametrize("gzipped", [True, False])
@@ -121,3 +121,51 @@ def test_a_download_gives_the_same_arrays(monkeypatch: pytest.MonkeyPatch) -> No
     raw = source.load()
     assert np.array_equal(raw.train_images, pixels)
     assert raw.test_labels.tolist() == [3, 1, 4, 1]
+
+
+def test_cifar_100_has_its_fine_classes(tmp_path: Path) -> None:
+    write_cifar100_folder(tmp_path / "cifar-100-python")
+    raw = find("cifar100", str(tmp_path)).load()
+    assert raw.train_images.shape == (200, 32, 32, 3)
+    assert raw.test_labels.max() == 99
+    assert len(DATASETS["cifar100"].classes) == 100
+    assert list(DATASETS["cifar100"].classes) == sorted(DATASETS["cifar100"].classes)
+    # CIFAR-10's files are no CIFAR-100, though they lie under its names.
+    write_cifar_folder(tmp_path)
+    (tmp_path / "cifar-100-python" / "test").write_bytes((tmp_path / "test_batch").read_bytes())
+    with pytest.raises(AppError, match=r"cifar-100-python/test: not a readable CIFAR batch"):
+        find("cifar100", str(tmp_path)).load()
+
+
+def test_pictures_are_read_by_folders_and_every_fifth_of_a_class_is_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path, {"oak": 10, "elm": 5})
+    (tmp_path / ".thumbnails").mkdir()
+    source = find("imagefolder", str(tmp_path), 16)
+    assert source.classes == ("elm", "oak")
+    raw = source.load()
+    assert raw.train_images.shape == (12, 16, 16, 3)
+    assert np.bincount(raw.train_labels).tolist() == [4, 8]
+    assert np.bincount(raw.test_labels).tolist() == [1, 2]
+    assert raw.train_images[raw.train_labels == 1][0, 3, 4].tolist() == pytest.approx([40, 0, 160], abs=3)
+
+
+def test_a_folder_of_pictures_may_say_itself_which_are_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "train", {"oak": 3, "elm": 3})
+    write_pictures(tmp_path / "test", {"oak": 2})
+    raw = find("imagefolder", str(tmp_path), 16).load()
+    assert (raw.train_labels.tolist(), raw.test_labels.tolist()) == ([0, 0, 0, 1, 1, 1], [1, 1])
+    write_pictures(tmp_path / "test", {"fir": 1})
+    with pytest.raises(AppError, match="'fir' is no class of the data set: elm, oak"):
+        find("imagefolder", str(tmp_path), 16).load()
+
+
+def test_what_is_wrong_with_a_folder_of_pictures_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AppError, match="imagefolder needs data_folder"):
+        find("imagefolder", "", 16)
+    with pytest.raises(AppError, match="does not hold imagefolder"):
+        find("imagefolder", str(tmp_path), 16)
+    write_pictures(tmp_path, {"oak": 2})
+    cut = tmp_path / "oak" / "1.jpg"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    with pytest.raises(AppError, match=r"oak/1\.jpg is no readable image"):
+        find("imagefolder", str(tmp_path), 16).load()

@@ -9,7 +9,7 @@ import pytest
 from fl_app.errors import AppError
 from fl_app.settings import PYPROJECT, SETTINGS, Config, defaults, schema
 
-INTERNAL = {"partition", "resume-from"}
+INTERNAL = {"partition", "classes", "resume-from"}
 
 
 def test_every_default_has_a_setting_and_every_setting_a_default() -> None:
@@ -43,7 +43,11 @@ def test_the_schema_is_printed_without_torch_and_without_flower() -> None:
         ({"rounds": 0}, ["rounds=0", "int at least 1"]),
         ({"rounds": "abc"}, ["rounds='abc'", "int"]),
         ({"rounds": True}, ["rounds=True"]),
-        ({"model": "nope"}, ["model='nope'", "net, lenet5, mnist_cnn"]),
+        ({"model": "nope"}, ["model='nope'", "net, lenet5, mnist_cnn, resnet8"]),
+        ({"model": "timm/"}, ["model='timm/'", "timm/NAME"]),
+        ({"dataset": "random"}, ["dataset='random'", "benchmark alone", "mnist5k"]),
+        ({"finetune": "head"}, ["finetune=head", "set weights"]),
+        ({"algorithm": "FedNTD", "tau": 0.0}, ["tau=0.0", "above 0"]),
         ({"lr": 0.0}, ["lr=0.0", "above 0"]),
         ({"lr": float("nan")}, ["lr=nan"]),
         ({"fraction-train": 1.5}, ["fraction_train=1.5", "above 0 and at most 1"]),
@@ -57,6 +61,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed(given: dict[str, Any], word
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_model_of_timm_is_allowed_beside_the_choices() -> None:
+    assert Config.of({"model": "timm/vit_tiny_patch16_224"}).model == "timm/vit_tiny_patch16_224"
+    (row,) = (row for row in schema() if row["name"] == "model")
+    assert "net, " in row["says"]
+    assert "timm/NAME" in row["says"]
 
 
 def test_a_whole_number_is_taken_for_a_fraction() -> None:

@@ -24,10 +24,10 @@ class SettingError(ValueError):
 class Setting:
     """One setting: its type, its default and what is allowed.
 
-    `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum
-    itself is not allowed); `choices` and `pattern` (a regular expression that the whole text must match) bound
-    texts, for which `says` may put what is allowed into words. `per_host`: a host of the inventory may have its own
-    value, as a variable of that name.
+    `type` is one of `int`, `float`, `str`, `bool`; `min` and `max` bound numbers (`exclusive_min`: the minimum itself
+    is not allowed); `choices` or `pattern` (a regular expression that the whole text must match) bound texts, and where
+    both are given, one of them will do; `says` may put what is allowed into words. `per_host`: a host of the inventory
+    may have its own value, as a variable of that name.
     """
 
     name: str
@@ -75,13 +75,14 @@ class Setting:
             raise self._error(given, origin) from None
         if isinstance(value, float) and not math.isfinite(value):
             raise self._error(given, origin)
-        if self.choices is not None and value not in self.choices:
+        matches = self.pattern is not None and re.fullmatch(self.pattern, str(value)) is not None
+        if self.choices is not None and value not in self.choices and not matches:
             raise self._error(given, origin, hint=_did_you_mean(str(value), self.choices))
         if isinstance(value, int | float) and not isinstance(value, bool):
             too_low = self.min is not None and (value < self.min or (self.exclusive_min and value == self.min))
             if too_low or (self.max is not None and value > self.max):
                 raise self._error(given, origin)
-        if self.pattern is not None and not re.fullmatch(self.pattern, str(value)):
+        if self.pattern is not None and self.choices is None and not matches:
             raise self._error(given, origin)
         return value
 

@@ -1,0 +1,74 @@
+"""The model that a run begins with: built, with its weights, and frozen where only the last layer is trained."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fl_app import weights
+from fl_app.datasets import DataSet
+from fl_app.errors import AppError
+from fl_app.models import build_model, entry_of, head_of, side_of
+from fl_app.settings import Config
+
+
+def build(config: Config, entry: DataSet, folder: Path | None, *, whole: bool) -> nn.Module:
+    """Return the model of ``config``; ``folder`` holds the run's weights.
+
+    ``whole``: read them though all of them will be replaced by a message's arrays. Raises `AppError`.
+    """
+    side = side_of(config, entry)
+    model = build_model(config.model, entry.channels, side, len(entry.classes), config.seed)
+    if config.weights and folder is not None and (whole or config.finetune == "head"):
+        weights.load(model, folder)
+    if config.finetune == "head":
+        freeze(model)
+    return model.to(memory_format=layout(config.model))  # type: ignore[call-overload, no-any-return]
+
+
+def layout(name: str) -> torch.memory_format:
+    """Return the memory layout in which the model ``name`` trains fastest."""
+    return torch.channels_last if entry_of(name).channels_last else torch.contiguous_format
+
+
+def freeze(model: nn.Module) -> None:
+    """Leave only the last layer to be trained."""
+    model.requires_grad_(False)
+    model.get_submodule(head_of(model)).requires_grad_(True)
+
+
+def travelling(model: nn.Module) -> list[str]:
+    """Return the names of the arrays that messages carry: all, or the trained ones where others are frozen.
+
+    Frozen layers keep the statistics of their batch normalisation, too.
+    """
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    frozen = any(not parameter.requires_grad for parameter in model.parameters())
+    return trained if frozen else list(model.state_dict())
+
+
+def staying(model: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays that no message carries, by name."""
+    moving = set(travelling(model))
+    return {name: t.detach().cpu().contiguous().numpy() for name, t in model.state_dict().items() if name not in moving}
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of the arrays that no message carries; empty where all of them travel."""
+    arrays = staying(model)
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest() if arrays else ""
+
+
+def check_frozen(model: nn.Module, wanted: str) -> None:
+    """Raise `AppError` where the frozen arrays are not those of the server, whose fingerprint is ``wanted``."""
+    if fingerprint(model) != wanted:
+        raise AppError(
+            "the frozen weights of this device are not the server's: the part that was sent to it is of another run, "
+            "or its versions of torch and timm build another model"
+        )
