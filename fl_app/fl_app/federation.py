@@ -1,5 +1,6 @@
 """One training over the devices of a grid. Importing this imports torch."""
 
+import json
 import logging
 import os
 import random
@@ -42,6 +43,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     folder.update(model={"name": config.model, "parameters": whole, "trained": sum(sizes)})
     if staying := initial.staying(model):
         folder.save_arrays("frozen", staying, {"model": config.model})  # with a round's, the whole model
+    folder.update(warnings=_warnings(part))
     told = ConfigRecord({"frozen": initial.fingerprint(model)})
     beginning, done = _start(config, arrays.from_model(model), strategy, folder)
 
@@ -79,6 +81,18 @@ def _start(config: Config, fresh: ArrayRecord, strategy: Strategy, folder: RunFo
     folder.update(resumed_from=str(last.path))
     logger.info("resuming after round %d of %d, from %s", last.round, config.rounds, last.path)
     return last.fitting(fresh), last.round
+
+
+def _warnings(part: Path) -> list[str]:
+    """Return what is odd about the parts, a line each, and log it."""
+    info = json.loads((part / "dataset.json").read_text(encoding="utf-8"))
+    found = []
+    counts = [sum(column) for column in zip(*info["labels"].values(), strict=True)]
+    if missing := [name for name, count in zip(info["classes"], counts, strict=False) if not count]:
+        found.append(f"no device was sent images of: {', '.join(missing)}")
+    for line in found:
+        logger.warning("%s", line)
+    return found
 
 
 def _place(config: Config) -> tuple[Config, Path]:

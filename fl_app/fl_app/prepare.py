@@ -83,7 +83,7 @@ def _make(folder: Path, config: Config, source: Source, parts: int, served: list
             labels[str(cid)] = np.bincount(raw.train_labels[chosen], minlength=len(classes)).tolist()
         seen = np.sum([*labels.values(), [0] * len(classes)], axis=0)
         if missing := [name for name, count in zip(classes, seen, strict=True) if served and not count]:
-            _say(f"no device has images of: {', '.join(missing)}")
+            _say(f"no device was sent images of: {', '.join(missing)}")
         info = {
             "name": config.dataset,
             "source": source.words,

@@ -21,7 +21,9 @@ def main(grid: Grid, context: Context) -> None:
     """Train, and leave the run's folder; also where it fails, with the reason in app.json."""
     path = Path(os.environ.get("FL_RUNS_DIR") or host.fallback_folder("runs")) / str(context.run_id)
     folder = RunFolder(path)
-    folder.update(model=None, versions=host.versions(), resumed_from=None, error=None, devices={}, failures=[])
+    folder.update(
+        model=None, versions=host.versions(), resumed_from=None, error=None, devices={}, failures=[], warnings=[]
+    )
     logger.info("this run's folder: %s", path)
     try:
         config = Config.of(context.run_config)

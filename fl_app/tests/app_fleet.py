@@ -17,7 +17,7 @@ Fault = Callable[[int, Message], Message | Error | None]
 
 
 class Fleet(Grid):
-    """Devices with node ids from 100 on; ``fault`` may answer in a device's place or, with None, lose the message."""
+    """Devices with node ids from 100 on; ``fault`` may answer for a device, change a message or, with None, lose it."""
 
     def __init__(self, run_config: dict[str, Any], node_configs: list[dict[str, Any]], fault: Fault | None = None):
         self.run_config = run_config
@@ -34,9 +34,10 @@ class Fleet(Grid):
             node = message.metadata.dst_node_id
             message.metadata.__dict__["_message_id"] = f"message {next(self.count)}"  # as Flower's own Grid does
             answer = self.fault(node, message) if self.fault else message
-            if answer is message:
+            if isinstance(answer, Message):
+                answer.metadata.__dict__["_message_id"] = message.metadata.message_id
                 context = Context(1, node, dict(self.nodes[node]), RecordDict(), dict(self.run_config))
-                replies.append(client_app.app(message, context))
+                replies.append(client_app.app(answer, context))
             elif isinstance(answer, Error):
                 reply = Message(answer, reply_to=message)
                 reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID  # which answers for lost devices

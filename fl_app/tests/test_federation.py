@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Error, Message
+from flwr.app import Array, ArrayRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from fl_app.errors import AppError
 from fl_app.models import build_model
+from fl_app.prepare import prepare
+from fl_app.settings import Config
 
 from .app_fleet import Fault, Fleet, config_of, read_csv, serve
 from .small_data import write_pictures
@@ -291,3 +293,67 @@ def test_pictures_of_ones_own_are_learned_from_their_folders(run: Run, tmp_path:
     folder = run(devices=2, **{**QUICK, "epochs": 5}, **settings, batch_size=4, lr=0.01)
     assert read_csv(folder / "rounds.csv")[-1]["accuracy"] == "1"
     assert load_file(folder / "model" / "round-2.safetensors")["classifier.bias"].shape == (2,)
+
+
+@pytest.mark.parametrize("strategy", ["FedAvg", "FedProx", "FedAdam"])
+def test_not_true_distillation_works_with_the_strategies(run: Run, strategy: str) -> None:
+    rows = [
+        read_csv(run(devices=2, strategy=strategy, algorithm=algorithm, **QUICK) / "rounds.csv")
+        for algorithm in ("plain", "FedNTD")
+    ]
+    assert [row["failures"] for row in rows[1]] == ["0", "0"]
+    assert float(rows[1][-1]["accuracy"]) > 0.5
+    # What the loss is that a device tells is the cross-entropy in both; the models are not the same.
+    assert rows[0][-1]["loss"] != rows[1][-1]["loss"]
+
+
+def test_a_device_whose_loss_is_no_number_fails_and_the_others_go_on(run: Run) -> None:
+    def poisoned(node: int, message: Message) -> Message:
+        if node == 101 and message.metadata.message_type == "train":
+            arrays = message.content.array_records["arrays"]
+            bad = {name: Array(np.full_like(array.numpy(), np.nan)) for name, array in arrays.items()}
+            return Message(
+                RecordDict({"arrays": ArrayRecord(bad), "config": message.content["config"]}),
+                dst_node_id=node,
+                message_type="train",
+            )
+        return message
+
+    folder = run(fault=poisoned, **QUICK)
+    rounds = read_csv(folder / "rounds.csv")
+    assert [(row["devices"], row["failures"]) for row in rounds] == [("2", "1")] * 2
+    assert np.isfinite(float(rounds[-1]["loss"]))
+    assert app_json(folder)["failures"][0]["reason"].startswith("pi-1: the training loss is nan after epoch 1")
+
+
+def test_a_class_that_nobody_was_sent_is_told(run: Run, home: Path, tmp_path: Path) -> None:
+    config = Config.of(config_of(**QUICK, partitioner="pathological", classes_per_device=3))
+    made = prepare(config, [0, 1, 2], [], tmp_path / "parts")
+    for place in ("server", "0", "1", "2"):
+        Path(made["folder"], place).rename(tmp_path / place)
+    nodes = []
+    for cid in range(3):
+        folder = tmp_path / f"device-{cid}"
+        folder.mkdir()
+        (tmp_path / str(cid)).rename(folder / made["key"])
+        nodes.append({"partition-id": cid, "data-dir": str(folder)})
+    server = tmp_path / "data"
+    server.mkdir()
+    (tmp_path / "server").rename(server / made["key"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FL_DATA_DIR", str(server))
+        settings = {**QUICK, "partitioner": "pathological", "classes_per_device": 3, "partition": made["key"]}
+        serve(Fleet(config_of(**settings), nodes), 1)
+    (warning,) = app_json(home / "runs" / "1")["warnings"]
+    assert warning.startswith("no device was sent images of: ")
+    assert len(read_csv(home / "runs" / "1" / "rounds.csv")) == 2
+
+
+def test_a_device_with_too_few_images_of_its_own_fails_and_the_others_go_on(home: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "mine", {"3": 5, "4": 5})
+    nodes: list[dict[str, Any]] = [{"partition-id": cid, "num-partitions": 3, "host": f"pi-{cid}"} for cid in range(3)]
+    nodes[2]["data-path"] = str(tmp_path / "mine")
+    serve(Fleet(config_of(**QUICK), nodes), 1)
+    assert [row["devices"] for row in read_csv(home / "runs" / "1" / "rounds.csv")] == ["2", "2"]
+    reasons = {failure["reason"] for failure in app_json(home / "runs" / "1")["failures"]}
+    assert reasons == {"pi-2: cid 2 has 9 training images, fewer than batch_size=32"}
