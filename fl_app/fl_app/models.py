@@ -129,7 +129,7 @@ def _of_timm(name: str, help: str) -> Model:
 
 
 MODELS = {
-    "net": Model(_net, "the small CNN of Flower's PyTorch examples: two convolutions, three linear layers"),
+    "net": Model(_net, "the small CNN of Flower's PyTorch examples: two convolutions, three linear layers", True),
     "lenet5": Model(_lenet5, "LeNet-5 with batch normalisation"),
     "mnist_cnn": Model(_mnist_cnn, "two convolutions and one linear layer: for the smallest devices"),
     "resnet8": Model(_resnet8, "ResNet-8 for 32x32 images, 78,000 parameters"),

@@ -89,9 +89,9 @@ def train(
             if start:
                 moved = [(now - then).square().sum() for now, then in zip(weights, start, strict=True)]
                 loss = loss + proximal_mu / 2 * torch.stack(moved).sum()
-            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            optimizer.zero_grad()  # now, so that gradients do not lie beside the next batch's activations
         total += float(summed)
         if not math.isfinite(total):
             raise AppError(
