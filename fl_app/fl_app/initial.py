@@ -26,7 +26,12 @@ def build(config: Config, entry: DataSet, folder: Path | None, *, whole: bool) -
         weights.load(model, folder)
     if config.finetune == "head":
         freeze(model)
-    return model.to(memory_format=layout(config.model))  # type: ignore[call-overload, no-any-return]
+    return laid_out(model, layout(config.model))
+
+
+def laid_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """Bring the model's arrays of four dimensions into ``memory_format``; the model stays the same."""
+    return model.to(memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
 
 
 def layout(name: str) -> torch.memory_format:

@@ -62,7 +62,7 @@ def test_the_memory_layout_changes_no_result() -> None:
     images = torch.rand(4, 3, 32, 32)
     with torch.no_grad():
         expected = model(images)
-        model.to(memory_format=initial.layout("mobilenet_v3_small"))  # type: ignore[call-overload]
+        initial.laid_out(model, initial.layout("mobilenet_v3_small"))
         assert not model.get_submodule("conv_stem").weight.is_contiguous()  # type: ignore[operator]
         assert torch.allclose(model(images), expected, atol=1e-4)
     # What travels is laid out as ever.

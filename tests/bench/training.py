@@ -86,8 +86,8 @@ def one_by_one(config: Config, images: int, folder: Path) -> Turn:
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=config.batch_size, shuffle=True)
     return loop(
-        initial.build(config, CIFAR, None, whole=True).to(memory_format=torch.contiguous_format), config, loader
-    )  # type: ignore[call-overload]
+        initial.laid_out(initial.build(config, CIFAR, None, whole=True), torch.contiguous_format), config, loader
+    )
 
 
 def file_by_file(config: Config, images: int, folder: Path) -> Turn:
@@ -110,8 +110,8 @@ def file_by_file(config: Config, images: int, folder: Path) -> Turn:
 
     loader = torch.utils.data.DataLoader(Files(), batch_size=config.batch_size, shuffle=True)
     return loop(
-        initial.build(config, CIFAR, None, whole=True).to(memory_format=torch.contiguous_format), config, loader
-    )  # type: ignore[call-overload]
+        initial.laid_out(initial.build(config, CIFAR, None, whole=True), torch.contiguous_format), config, loader
+    )
 
 
 def ours(config: Config, images: int, folder: Path, *, other: bool = False) -> Turn:
@@ -123,7 +123,7 @@ def ours(config: Config, images: int, folder: Path, *, other: bool = False) -> T
     if other:
         layouts = {torch.channels_last: torch.contiguous_format, torch.contiguous_format: torch.channels_last}
         inputs.memory_format = layouts[inputs.memory_format]
-        model.to(memory_format=inputs.memory_format)  # type: ignore[call-overload]
+        initial.laid_out(model, inputs.memory_format)
     optimizer = training.ready(model, config)
     return lambda: print(training.train(model, optimizer, data, inputs, config, seed=1), file=sys.stderr)
 
