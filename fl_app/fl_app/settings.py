@@ -56,6 +56,9 @@ SETTINGS = (
         min=1,
     ),
     Setting(
+        "min_train_devices", "devices that train in a round at least, whatever fraction_train makes of them", min=1
+    ),
+    Setting(
         "device_timeout",
         "seconds that a round waits for min_devices, after which the run ends",
         min=0,
@@ -165,6 +168,7 @@ class Config:
 
     rounds: int
     min_devices: int
+    min_train_devices: int
     device_timeout: float
     fraction_train: float
     fraction_evaluate: float
@@ -211,6 +215,11 @@ class Config:
         config = cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
         if config.finetune == "head" and not config.weights:
             raise AppError("finetune=head trains the last layer alone: set weights for the others")
+        if config.min_train_devices > config.min_devices:
+            raise AppError(
+                f"min_train_devices={config.min_train_devices} is more than min_devices={config.min_devices}, which a "
+                "round waits for"
+            )
         return config
 
 

@@ -121,7 +121,7 @@ def build(config: "Config") -> "Strategy":
     sampling: dict[str, Any] = {
         "fraction_train": config.fraction_train,
         "fraction_evaluate": config.fraction_evaluate,
-        "min_train_nodes": _at_least_one(config.fraction_train * config.min_devices),
+        "min_train_nodes": max(_at_least_one(config.fraction_train * config.min_devices), config.min_train_devices),
         "min_evaluate_nodes": _at_least_one(config.fraction_evaluate * config.min_devices),
         "min_available_nodes": config.min_devices,
     }

@@ -39,7 +39,7 @@ def test_a_model_has_the_size_that_it_is_known_for(name: str, parameters: int) -
     assert sum(p.numel() for p in build_model(name, 3, 32, 10, 0).parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet18", "mobilenet_v2", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v3_small"])
 def test_a_step_of_a_larger_model_lowers_the_loss_of_its_batch(name: str) -> None:
     config = Config.of({"model": name, "batch-size": 8, "epochs": 2, "lr": 0.001, "optimizer": "adam"})
     entry = DATASETS["cifar10"]

@@ -46,6 +46,7 @@ def test_the_schema_is_printed_without_torch_and_without_flower() -> None:
         ({"model": "nope"}, ["model='nope'", "net, lenet5, mnist_cnn, resnet8"]),
         ({"model": "timm/"}, ["model='timm/'", "timm/NAME"]),
         ({"dataset": "random"}, ["dataset='random'", "benchmark alone", "mnist5k"]),
+        ({"min-train-devices": 2}, ["min_train_devices=2", "min_devices=1"]),
         ({"finetune": "head"}, ["finetune=head", "set weights"]),
         ({"algorithm": "FedNTD", "tau": 0.0}, ["tau=0.0", "above 0"]),
         ({"lr": 0.0}, ["lr=0.0", "above 0"]),

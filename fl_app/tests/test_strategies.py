@@ -141,6 +141,12 @@ def test_a_wrong_parameter_is_named(name: str, text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_more_devices_train_than_the_fraction_where_asked() -> None:
+    made = strategies.build(Config.of(config_of(min_devices=4, fraction_train=0.25, min_train_devices=3)))
+    set_task(1)
+    assert len(list(made.configure_train(1, record(1.0), ConfigRecord({}), Fleet({}, [{}] * 4)))) == 3
+
+
 def test_the_fraction_counts_where_min_devices_is_the_whole_fleet() -> None:
     config = Config.of(config_of(min_devices=4, fraction_train=0.5))
     made = strategies.build(config)

@@ -56,6 +56,7 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
         ],
         "resumed_from": known["resumed_from"],
         "model": left.get("model"),
+        "warnings": left.get("warnings", []),
     }
 
 

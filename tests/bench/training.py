@@ -184,7 +184,7 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", choices=list(IMAGES), default=list(IMAGES)[:3])
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--work", choices=list(WAYS), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -112,6 +112,17 @@ def test_a_failed_run_without_an_error(tmp_path: Path) -> None:
     assert "No error was recorded" in page_of(tmp_path).words
 
 
+def test_what_was_frozen_and_what_was_odd_is_told(tmp_path: Path) -> None:
+    changes = {
+        "model": {"name": "net", "parameters": 62_006, "trained": 850},
+        "warnings": [f"no device was sent images of: {EVIL}"],
+    }
+    folders.write_run(tmp_path, folders.info(HOSTS, 3, **changes))
+    words = page_of(tmp_path).words.replace("\u00a0", " ")
+    assert "62,006 parameters, 850 of them trained" in words
+    assert f"no device was sent images of: {EVIL}" in words
+
+
 def test_an_app_of_the_users_own(tmp_path: Path) -> None:
     changes = {
         "dataset": None,

@@ -29,7 +29,8 @@ KNOWN: dict[str, Any] = {
 
 
 def test_a_finished_run() -> None:
-    record = compose(KNOWN, {"model": {"name": "net"}})
+    record = compose(KNOWN, {"model": {"name": "net"}, "warnings": ["odd"]})
+    assert (record["warnings"], compose(KNOWN, {})["warnings"]) == (["odd"], [])
     assert (record["status"], record["error"], record["seconds"]) == ("finished", None, 42.2)
     assert record["model"] == {"name": "net"}
     assert set(record["versions"]) == {"flowerbed", "python", "flwr", "ansible"}

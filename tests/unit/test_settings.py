@@ -164,3 +164,10 @@ def test_every_setting_of_the_playbooks_allows_its_default() -> None:
     for setting in FLEET:
         assert setting.check(setting.default, "default") == setting.default
         assert setting.help
+
+
+def test_a_text_may_match_a_pattern_beside_the_choices() -> None:
+    setting = Setting("model", "str", "net", "", choices=("net",), pattern=r"timm/\w+", says="net, or timm/NAME")
+    assert (setting.check("net", "x"), setting.check("timm/vit", "x")) == ("net", "timm/vit")
+    with pytest.raises(SettingError, match=r"model=timm/ \(x\) is not allowed; allowed: net, or timm/NAME"):
+        setting.check("timm/", "x")

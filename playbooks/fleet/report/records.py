@@ -107,10 +107,11 @@ class App(Record):
 
 
 class Model(Record):
-    """The model, where the app names it."""
+    """The model, where the app names it; `trained` are the parameters that are not frozen."""
 
     name: Text
     parameters: Count | None = None
+    trained: Count | None = None
 
 
 class Round(Record):
@@ -167,6 +168,7 @@ class Info(Record):
     dataset: Dataset | None = None
     devices: tuple[Device, ...] = ()
     model: Model | None = None
+    warnings: tuple[Text, ...] = ()
     resumed_from: Text | None = None
 
     @model_validator(mode="after")
