@@ -10,7 +10,9 @@ from flwr.app import Message, Metadata
 from fl_app.arrays import count_bytes
 
 PHASES = ("load", "train", "evaluate")
-DEVICE_METRICS = ("train_loss", "train_seconds", "eval_loss", "eval_accuracy")
+DEVICE_METRICS = ("train_loss", "train_accuracy", "train_seconds", "eval_loss", "eval_accuracy")
+# Of a round, over its devices: means, weighted by their examples.
+MEANS = {"train": ("train_loss", "train_accuracy"), "evaluate": ("eval_loss", "eval_accuracy")}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class RoundLog:
     out: list[Metadata] = field(default_factory=list)  # of the messages that went out last
     trained: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
-    train_loss: float | None = None
+    means: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     received: int = 0
     rows: dict[Device, dict[str, Any]] = field(default_factory=dict)
@@ -82,9 +84,9 @@ class RoundLog:
             self._note(Device.of(reply), metrics_of(reply), phase)
         if phase == "train" and good:
             self.trained = answered
-            metrics = [metrics_of(reply) for reply in good]
-            examples = sum(m["num-examples"] for m in metrics)
-            self.train_loss = sum(m["num-examples"] * m["train_loss"] for m in metrics) / examples
+        metrics = [metrics_of(reply) for reply in good]
+        if examples := sum(m["num-examples"] for m in metrics):
+            self.means |= {name: sum(m["num-examples"] * m[name] for m in metrics) / examples for name in MEANS[phase]}
         return good + errors, reasons
 
     def _note(self, device: Device, metrics: Mapping[str, float], phase: str) -> None:
@@ -114,7 +116,7 @@ class RoundLog:
             "round": self.number,
             "loss": loss,
             "accuracy": accuracy,
-            "train_loss": self.train_loss,
+            **self.means,
             "devices": len(self.trained),
             "failures": len(self.failed),
             "seconds": whole,

@@ -22,6 +22,9 @@ COLUMNS = {
         "seconds",
         "bytes_sent",
         "bytes_received",
+        "train_accuracy",
+        "eval_loss",
+        "eval_accuracy",
     ),
     "devices": (
         "round",
@@ -33,6 +36,7 @@ COLUMNS = {
         "eval_loss",
         "eval_accuracy",
         "peak_memory_mb",
+        "train_accuracy",
     ),
     "timings": ("round", "cid", "host", "phase", "seconds"),
 }

@@ -60,13 +60,13 @@ def train(
     config: Config,
     seed: int,
     proximal_mu: float = 0.0,
-) -> float:
-    """Train ``model`` in place for ``config.epochs`` passes and return the mean loss over all steps' images.
+) -> Score:
+    """Train ``model`` in place for ``config.epochs`` passes and return its score, a mean over all steps' images.
 
-    Where all but its last layer is frozen, the other layers see each image once, and the passes are over what they
-    made of it. ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the weights it starts from joins the
-    loss (arXiv 1812.06127, equation 2). The same seed gives the same order of images. Raises `AppError` where the
-    loss is no longer finite.
+    The loss is the cross-entropy alone. Where all but its last layer is frozen, the other layers see each image once,
+    and the passes are over what they made of it. ``proximal_mu`` is FedProx's: mu/2 times the squared distance to the
+    weights it starts from joins the loss (arXiv 1812.06127, equation 2). The same seed gives the same order of images.
+    Raises `AppError` where the loss is no longer finite.
     """
     torch.manual_seed(seed)
     device = best_device()
@@ -77,13 +77,14 @@ def train(
     # The global model stays as it came: its logits of an image are the same in all passes.
     teacher = _teach(trained, batch_of, len(data), evaluation_batch(inputs.side)) if term else None
     trained.train()
-    total = 0.0
+    total, right = 0.0, torch.zeros((), device=device)
     for epoch in range(1, config.epochs + 1):
         summed = torch.zeros((), device=device)
         for batch in batches(torch.randperm(len(data)), config.batch_size):
             logits, labels = trained(batch_of(batch)), data.labels[batch].to(device)
             loss = cross_entropy(logits, labels)
             summed += loss.detach() * len(batch)
+            right += (logits.detach().argmax(1) == labels).sum()
             if term and teacher is not None:
                 loss = loss + term(logits, teacher[batch].to(device), labels, config)
             if start:
@@ -100,7 +101,8 @@ def train(
             )
     if not all(torch.isfinite(p).all() for p in weights):
         raise AppError(f"the weights are no longer finite after the last step (lr={config.lr:g}): a lower lr may help")
-    return total / (config.epochs * len(data))
+    seen = config.epochs * len(data)
+    return Score(total / seen, float(right) / seen, len(data))
 
 
 def batches(order: Tensor, size: int) -> Iterator[Tensor]:

@@ -30,14 +30,14 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
     """Train the message's model on the device's training split.
 
     ``started`` is the `time.perf_counter` of the message's arrival. Returns the new arrays and the metrics
-    ``num-examples``, ``train_loss``, ``load_seconds``, ``train_seconds`` and ``peak_memory_mb``.
+    ``num-examples``, ``train_loss``, ``train_accuracy``, ``load_seconds``, ``train_seconds`` and ``peak_memory_mb``.
     Raises `AppError`.
     """
     now = _load(message, context)
     instructions = message.content.config_records["config"]
     optimizer = training.ready(now.model, now.config)
     loaded = time.perf_counter()
-    loss = training.train(
+    score = training.train(
         now.model,
         optimizer,
         now.training,
@@ -48,8 +48,9 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
     )
     new = arrays.from_model(now.model)
     metrics: dict[str, MetricRecordValues] = {
-        "num-examples": len(now.training),
-        "train_loss": loss,
+        "num-examples": score.examples,
+        "train_loss": score.loss,
+        "train_accuracy": score.accuracy,
         "load_seconds": loaded - started,
         "train_seconds": time.perf_counter() - loaded,
         "peak_memory_mb": host.peak_memory_mb(),

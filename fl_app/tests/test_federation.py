@@ -55,7 +55,7 @@ def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> Non
     assert [row["round"] for row in rounds] == ["1", "2", "3"]
     assert float(rounds[-1]["accuracy"]) >= 0.90
     losses = [float(row["loss"]) for row in rounds]
-    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > 2 * losses[-1]
     for row in rounds:
         assert (row["devices"], row["failures"]) == ("4", "0")
         # Each device gets the model to train and to evaluate, and sends it back once.
@@ -69,8 +69,9 @@ def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> Non
         assert row["examples"] == "900"
         assert 0 <= float(row["eval_accuracy"]) <= 1
         assert float(row["peak_memory_mb"]) > 50
-    mean = sum(float(row["train_loss"]) for row in devices[-4:]) / 4
-    assert float(rounds[-1]["train_loss"]) == pytest.approx(mean, rel=1e-4)
+    for name in ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy"):  # the devices have as many images each
+        mean = sum(float(row[name]) for row in devices[-4:]) / 4
+        assert float(rounds[-1][name]) == pytest.approx(mean, rel=1e-4)
     for number in ("1", "2", "3"):
         for cid in ("0", "1", "2", "3"):
             rows = [r for r in read_csv(folder / "timings.csv") if (r["round"], r["cid"]) == (number, cid)]

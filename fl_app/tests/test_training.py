@@ -33,7 +33,7 @@ def model_of(seed: int = 0, name: str = "net") -> torch.nn.Module:
     return build_model(name, 1, 28, 10, seed)
 
 
-def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, float]:
+def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, training.Score]:
     model = model_of(name=settings.get("model", "net"))
     config = Config.of(settings)
     optimizer = training.ready(model, config)
@@ -80,10 +80,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     assert not torch.equal(first, other)
 
 
-def test_the_loss_that_is_returned_is_the_mean_over_the_steps() -> None:
-    # With a learning rate that changes nothing, it is the loss of the model as it came.
-    _, loss = trained(lr=1e-12)
-    assert loss == pytest.approx(score(model_of()).loss, rel=1e-5)
+def test_the_score_that_is_returned_is_the_mean_over_the_steps() -> None:
+    # With a learning rate that changes nothing, it is the score of the model as it came.
+    _, found = trained(lr=1e-12)
+    expected = score(model_of())
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert found.accuracy == pytest.approx(expected.accuracy)
+    assert found.examples == 256
 
 
 def test_the_proximal_term_is_mu_times_the_distance_in_the_gradient() -> None:

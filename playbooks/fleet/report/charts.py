@@ -27,8 +27,11 @@ def loss_chart(rounds: Sequence[Round]) -> Markup | None:
 
 
 def accuracy_chart(rounds: Sequence[Round]) -> Markup | None:
-    """The accuracy of the global model on the server's test set over the rounds."""
-    lines = {"server's test set": ([row.accuracy for row in rounds], svg.BLUE, "-", "o")}
+    """The accuracy of the global model on the server's test set, and the devices' in training, over the rounds."""
+    lines = {
+        "server's test set": ([row.accuracy for row in rounds], svg.BLUE, "-", "o"),
+        "training, on the devices": ([row.train_accuracy for row in rounds], svg.ORANGE, "--", "s"),
+    }
     return _curves("accuracy", "Accuracy", rounds, lines, text.percent)
 
 

@@ -121,6 +121,7 @@ class Round(Record):
     loss: float | None = None
     accuracy: float | None = None
     train_loss: float | None = None
+    train_accuracy: float | None = None
     devices: Count | None = None
     failures: Count | None = None
     seconds: float | None = None
