@@ -28,9 +28,7 @@ def test_a_large_batch_takes_more(config: Config, tmp_path: Path) -> None:
     assert large > small + 100
 
 
-def test_a_model_that_does_not_exist_or_take_the_images_is_an_error(config: Config, tmp_path: Path) -> None:
-    with pytest.raises(AppError, match=r"timm/resnet1: timm .* has no such model: did you mean resnet"):
-        memory.needed_mb(replace(config, model="timm/resnet1"), tmp_path)
+def test_a_model_that_does_not_take_the_images_is_an_error(config: Config, tmp_path: Path) -> None:
     with pytest.raises(AppError, match="model=net cannot be built for images of 4x4 pixels"):
         memory.needed_mb(replace(config, image_size=4), tmp_path)
 

@@ -1,4 +1,5 @@
-import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from fl_app.device_data import Split
 from fl_app.errors import AppError
 from fl_app.inputs import Inputs
 from fl_app.models import MODELS, build_model, head_of, side_of
-from fl_app.settings import Config
+from fl_app.settings import PYPROJECT, Config
 
 
 def frozen(name: str) -> torch.nn.Module:
@@ -137,11 +138,8 @@ def test_training_the_head_changes_nothing_else_and_equals_training_it_within_th
 
 
 def test_listing_the_models_and_building_a_small_one_imports_no_timm() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys; from fl_app.models import MODELS, build_model; from fl_app import initial, work;"
         "build_model('resnet8', 1, 28, 10, 0); sys.exit(bool({'timm', 'torchvision'} & sys.modules.keys()))"
     )
-    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=PYPROJECT.parent).returncode == 0
