@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_app import arrays, checkpoints, host, initial, storage, strategies, training
+from fl_app import arrays, checkpoints, host, initial, outage, storage, strategies, training
 from fl_app.datasets import entry_of
 from fl_app.device_data import Split
 from fl_app.errors import AppError
@@ -68,17 +68,19 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
 
 def _start(config: Config, fresh: ArrayRecord, strategy: Strategy, folder: RunFolder) -> tuple[ArrayRecord, int]:
     """Return the arrays to begin with and the rounds that lie behind: ``fresh`` and 0, or a checkpoint's."""
-    if not config.resume_from:
+    continues = bool(config.continue_from) and outage.take_over(folder, Path(config.continue_from))
+    if not continues and not config.resume_from:
         return fresh, 0
-    last = checkpoints.load(Path(config.resume_from))
-    if last.round >= config.rounds:
+    last = checkpoints.load(folder.path if continues else Path(config.resume_from))
+    if last.round >= config.rounds and not continues:
         raise AppError(
             f"resume_from={config.resume_from} has {last.round} rounds behind it: rounds={config.rounds} "
             "leaves none to train"
         )
     state = strategies.STRATEGIES[config.strategy].state
     checkpoints.restore(strategy, state, last.state)
-    folder.update(resumed_from=str(last.path))
+    if not continues:
+        folder.update(resumed_from=str(last.path))
     logger.info("resuming after round %d of %d, from %s", last.round, config.rounds, last.path)
     return last.fitting(fresh), last.round
 

@@ -1,10 +1,12 @@
 """The folder of a run on the server: tables that grow by whole rows, checkpoints, and app.json."""
 
 import csv
+import fcntl
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,22 @@ class RunFolder:
         for table, columns in COLUMNS.items():
             if not (path / f"{table}.csv").exists():
                 self._append(table, [columns])
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Hold a lock on the file ``alive``, which goes at the end: one that nobody holds tells of a run cut off.
+
+        An interrupt is no end: Flower interrupts a ServerApp whose SuperLink went away.
+        """
+        path = self.path / "alive"
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield
+            except Exception:
+                path.unlink()
+                raise
+            path.unlink()
 
     def add(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append ``rows`` to ``table``, in one write that is on the disk when this returns."""

@@ -22,14 +22,22 @@ def main(grid: Grid, context: Context) -> None:
     path = Path(os.environ.get("FL_RUNS_DIR") or host.fallback_folder("runs")) / str(context.run_id)
     folder = RunFolder(path)
     folder.update(
-        model=None, versions=host.versions(), resumed_from=None, error=None, devices={}, failures=[], warnings=[]
+        model=None,
+        versions=host.versions(),
+        resumed_from=None,
+        error=None,
+        devices={},
+        failures=[],
+        warnings=[],
+        outages=[],
     )
     logger.info("this run's folder: %s", path)
     try:
-        config = Config.of(context.run_config)
-        from fl_app.federation import run  # imports torch: a wrong setting is told before
+        with folder.alive():
+            config = Config.of(context.run_config)
+            from fl_app.federation import run  # imports torch: a wrong setting is told before
 
-        run(grid, config, folder)
+            run(grid, config, folder)
     except Exception as error:
         folder.update(error=one_line(error))
         if isinstance(error, AppError):

@@ -198,6 +198,7 @@ class Config:
     partition: str
     classes: str
     resume_from: str
+    continue_from: str
 
     @classmethod
     def of(cls, run_config: Mapping[str, Any]) -> "Config":

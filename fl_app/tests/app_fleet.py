@@ -1,6 +1,7 @@
 """A fleet in this process: a Grid that hands the ServerApp's messages to the real ClientApp."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from fl_app import client_app, server_app
 from fl_app.settings import Config, defaults
 
 Fault = Callable[[int, Message], Message | Error | None]
+Run = Callable[..., Path]
+last: list[Path] = []  # the folders of the runs that the fixture `run` began
 
 
 class Fleet(Grid):
@@ -85,3 +88,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def app_json(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "app.json").read_text())
+    return content

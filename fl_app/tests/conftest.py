@@ -1,13 +1,14 @@
 """Fixtures of the app's tests: nothing is written outside pytest's temporary folders."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch._dynamo  # noqa: F401 (before Ansible, which other tests load, puts a class in the place of sys.intern)
 
 from fl_app.settings import Config
 
-from .app_fleet import config_of
+from .app_fleet import Fault, Fleet, Run, config_of, last, serve
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,20 @@ def home(tmp_path_factory: pytest.TempPathFactory, parts: Path, monkeypatch: pyt
 def config() -> Config:
     """Return the default settings."""
     return Config.of(config_of())
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """Return a function that trains by hand, without a playbook, and returns the run's folder."""
+    runs: list[int] = []
+
+    def start(devices: int = 3, fault: Fault | None = None, **settings: Any) -> Path:
+        runs.append(len(runs) + 1)
+        nodes = [{"partition-id": cid, "num-partitions": devices, "host": f"pi-{cid}"} for cid in range(devices)]
+        try:
+            serve(Fleet(config_of(**settings), nodes, fault), runs[-1])
+        finally:
+            last.append(home / "runs" / str(runs[-1]))
+        return last[-1]
+
+    return start

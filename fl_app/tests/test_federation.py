@@ -1,9 +1,6 @@
 """Whole runs of the real ServerApp and ClientApp over devices in this process."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,36 +14,10 @@ from fl_app.models import build_model
 from fl_app.prepare import prepare
 from fl_app.settings import Config
 
-from .app_fleet import Fault, Fleet, config_of, read_csv, serve
+from .app_fleet import Fleet, Run, app_json, config_of, last, read_csv, serve
 from .small_data import write_pictures
 
-Run = Callable[..., Path]
 QUICK = {"epochs": 1, "rounds": 2, "model": "mnist_cnn"}
-
-
-@pytest.fixture
-def run(home: Path) -> Run:
-    """Return a function that trains by hand, without a playbook, and returns the run's folder."""
-    runs: list[int] = []
-
-    def start(devices: int = 3, fault: Fault | None = None, **settings: Any) -> Path:
-        runs.append(len(runs) + 1)
-        nodes = [{"partition-id": cid, "num-partitions": devices, "host": f"pi-{cid}"} for cid in range(devices)]
-        try:
-            serve(Fleet(config_of(**settings), nodes, fault), runs[-1])
-        finally:
-            last.append(home / "runs" / str(runs[-1]))
-        return last[-1]
-
-    return start
-
-
-last: list[Path] = []
-
-
-def app_json(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "app.json").read_text())
-    return content
 
 
 def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fl_app.errors import AppError
 from fl_app.settings import PYPROJECT, SETTINGS, Config, defaults, schema
 
-INTERNAL = {"partition", "classes", "resume-from"}
+INTERNAL = {"partition", "classes", "resume-from", "continue-from"}
 
 
 def test_every_default_has_a_setting_and_every_setting_a_default() -> None:

@@ -55,6 +55,7 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
             for host, cid in known["cids"].items()
         ],
         "resumed_from": known["resumed_from"],
+        "outages": left.get("outages") or [],
         "model": left.get("model"),
         "warnings": left.get("warnings", []),
     }

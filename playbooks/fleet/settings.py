@@ -151,6 +151,12 @@ FLEET: tuple[Setting, ...] = (
         "",
         "go on from the last round of an earlier run: `latest`, or that run's folder in results/",
     ),
+    Setting(
+        "attach",
+        "str",
+        "",
+        "follow a run whose playbook was interrupted, and bring its results: `latest`, or the run's id",
+    ),
     Setting("results_folder", "str", "results", "where on the controller each run leaves its folder"),
     Setting(
         "online_timeout",

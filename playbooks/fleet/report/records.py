@@ -114,6 +114,13 @@ class Model(Record):
     trained: Count | None = None
 
 
+class Outage(Record):
+    """A time in which the server was away: from the end of a round until the run went on with the next."""
+
+    after_round: Count
+    seconds: float
+
+
 class Round(Record):
     """A round: the global model on the server's test set, and the replies that made it."""
 
@@ -171,6 +178,7 @@ class Info(Record):
     model: Model | None = None
     warnings: tuple[Text, ...] = ()
     resumed_from: Text | None = None
+    outages: tuple[Outage, ...] = ()
 
     @model_validator(mode="after")
     def _one_device_a_cid(self) -> Info:

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 
-from fleet import app, cids, resume
+from fleet import app, attach, cids, resume
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown
 
@@ -51,6 +51,10 @@ resume:
   description: Folder and files of the run to go on from; empty without one.
   type: dict
   returned: success
+attached:
+  description: What is known of the run to attach to; empty without one.
+  type: dict
+  returned: success
 server: {description: Inventory name of the server., type: str, returned: success}
 user_errors: {description: A line for each mistake., type: list, elements: str, returned: failure}
 """
@@ -78,11 +82,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         given = self._given(variables, known_variables(project))
         given = {**_inline(FLEET, fleet), **given}
         values, errors = check_all(FLEET, given)
+        attached = self._attached(state, values, given)
+        if attached:
+            origin = f"run {attached['ids'][0]}"
+            given = {name: (value, origin) for name, value in attached["settings"].items()}
+            values, errors = check_all(FLEET, given)
         where, origin = values["app"], given.get("app", ("", "default"))[1]
         flower_app = app.load((project / Path(str(where)).expanduser()).resolve(), origin)
         app_settings = flower_app.settings
         given = {**_inline(app_settings, fleet), **given}
-        earlier = self._earlier(project, values, given, flower_app)
+        # What an attached run was resumed from is behind it.
+        earlier = None if attached else self._earlier(project, values, given, flower_app)
         if earlier:  # goes on with that run's settings, but for those that are given anew
             mine = {setting.name for setting in app_settings}
             origin = f"run.json of {earlier.folder.name}"
@@ -132,9 +142,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             },
             "cids": numbers,
             "hosts": of_hosts,
+            "attached": attached,
             "server": fleet.server,
             "resume": {"folder": str(earlier.folder), "files": earlier.files} if earlier else {},
         }
+
+    def _attached(self, state: Path, values: dict[str, Value], given: dict[str, tuple[object, str]]) -> dict[str, Any]:
+        """The run to attach to, where one is asked for; it keeps the settings that it began with."""
+        if not values["attach"]:
+            return {}
+        for name, (value, origin) in given.items():
+            if origin == "extra var" and name != "attach":
+                raise SettingError(f"{name}={value} ({origin}) is not allowed with attach; a run keeps its settings")
+        return attach.find(str(values["attach"]), given["attach"][1], state / "runs")
 
     def _earlier(
         self,

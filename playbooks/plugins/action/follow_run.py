@@ -23,9 +23,11 @@ short_description: Follow a run to its end and show each round as it ends
 description:
   - Reads the run's folder on the server until C(status.json) is there. An app that writes no C(rounds.csv) is followed
     by the lines of its log.
+  - A server that is away is waited for. Where it comes back without what keeps the run's status there, that is said.
 options:
   folder: {description: The run's folder on the server., type: path, required: true}
   rounds: {description: Number of the last round where the app has such a setting., type: int}
+  shown: {description: Rounds that were shown before., type: int, default: 0}
 attributes:
   check_mode: {support: full, details: does nothing}
   diff_mode: {support: none}
@@ -35,10 +37,18 @@ EXAMPLES = """
   follow_run: {folder: /var/lib/flowerbed/runs/1234, rounds: 3}
 """
 RETURN = """
-status: {description: 'finished:completed, finished:failed or finished:stopped', type: str, returned: success}
+status:
+  description: finished:completed, finished:failed, finished:stopped, cut off, lost; unfollowed where nothing is told
+  type: str
+  returned: success
 details: {description: What Flower says of it., type: str, returned: success}
+shown: {description: Rounds that were shown., type: int, returned: success}
 """
-ARGUMENTS = {"folder": {"type": "path", "required": True}, "rounds": {"type": "int"}}
+ARGUMENTS = {
+    "folder": {"type": "path", "required": True},
+    "rounds": {"type": "int"},
+    "shown": {"type": "int", "default": 0},
+}
 PAUSE = 0.5
 CUT = "--8<-- flowerbed --8<--"
 
@@ -48,11 +58,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         if self._task.check_mode:
-            return {"changed": False, "status": "finished:completed", "details": ""}
-        shown = log_shown = 0
+            return {"changed": False, "status": "finished:completed", "details": "", "shown": 0}
+        shown, log_shown = arguments["shown"], 0
         playbook = os.getppid()  # a worker outlives a playbook that is killed, and would seem to follow for ever
         while os.getppid() == playbook:
-            rounds, log, status = self._read(arguments["folder"])
+            rounds, log, status, followed = self._read(arguments["folder"])
             for row in rounds[shown:]:
                 Display().display(format_round(row, arguments["rounds"]), color="green")
             shown = len(rounds)
@@ -63,32 +73,38 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if status:
                 run = status["runs"][0]
                 details = "" if run["status-details"] == "N/A" else run["status-details"]
-                return {"changed": True, "status": run["status"], "details": details}
+                return {"changed": True, "status": run["status"], "details": details, "shown": shown}
+            if not followed:
+                return {"changed": False, "status": "unfollowed", "details": "", "shown": shown}
             time.sleep(PAUSE)
         return {"failed": True, "msg": "the playbook was ended; the run goes on"}
 
-    def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any]]:
-        """Read whole rows of rounds.csv, whole lines of the ServerApp's log, and the status at the end.
+    def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any], bool]:
+        """Read whole rows of rounds.csv, whole lines of the ServerApp's log, the final status, and if it will come.
 
         Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind. A
         link that fails for a while is asked again: the run goes on without it.
         """
         command = (
             f"cd {shlex.quote(folder)} && touch followed; cat rounds.csv 2>/dev/null; echo; echo '{CUT}';"
-            f" cat serverapp.log 2>/dev/null; echo; echo '{CUT}'; cat status.json 2>/dev/null"
+            f" cat serverapp.log 2>/dev/null; echo; echo '{CUT}';"
+            # Asked first: the follower writes the status and ends.
+            f' follower=$(ps -p "$(cat follower)" -o args= | grep -c {os.path.basename(folder)});'
+            f' cat status.json 2>/dev/null; echo "{CUT}"; echo "$follower"'
         )
         try:
             output = str(self._low_level_execute_command(command)["stdout"])
         except AnsibleConnectionFailure as error:
             warn(f"the server does not answer ({error}); the run goes on, trying again")
-            return [], [], {}
-        if output.count(CUT) < 2:
-            return [], [], {}
-        rounds, log, status = output.split(CUT)
+            return [], [], {}, True
+        if output.count(CUT) < 3:
+            return [], [], {}, True
+        rounds, log, status, follower = output.split(CUT)
         return (
             list(csv.DictReader(io.StringIO(_whole_lines(rounds)))),
             _whole_lines(log.removeprefix("\n")).splitlines(),
             json.loads(status) if status.strip() else {},
+            follower.strip() != "0",
         )
 
 

@@ -19,10 +19,12 @@ description:
   - Runs on the server, with the connection named fleet in O(home)/flwr/config.toml.
   - V(submitted) starts a run and a follower beside it, which keeps the ServerApp's log and the run's final status in
     the run's folder, also when the controller goes away.
-  - V(stopped) stops active runs; with O(abandoned_after) only those that no playbook follows any more, and fails where
-    one does.
+  - V(followed) starts that follower anew where it is gone, for the host went down.
+  - V(stopped) stops active runs, or only O(run_id); with O(abandoned_after) only those that no playbook follows any
+    more, and fails where one does.
 options:
-  state: {description: What is to be., choices: [submitted, stopped], type: str, required: true}
+  state: {description: What is to be., choices: [submitted, followed, stopped], type: str, required: true}
+  run_id: {description: 'The run, where one is meant.', type: str}
   venv: {description: The server's virtual environment., type: path, required: true}
   home: {description: The SuperLink's folder., type: path, required: true}
   fab: {description: 'The app on the server, as a Flower App Bundle.', type: path}
@@ -40,6 +42,8 @@ EXAMPLES = """
     home: /var/lib/flowerbed
     fab: /var/lib/flowerbed/apps/me.app.1-0-0.1234abcd.fab
     config: {rounds: 3}
+- name: Have a run followed again
+  flwr_run: {state: followed, run_id: "1234", venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
 - name: Stop all
   flwr_run: {state: stopped, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
 """
@@ -48,24 +52,30 @@ run_id: {description: Id of the new run., type: str, returned: when submitted}
 stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: when stopped}
 """
 
-# Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again.
+# Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again. An app
+# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off.
 FOLLOW = """
 cd "$1" || exit 1
+end() {
+  echo '{"runs": [{"status": "'"$1"'", "status-details": "'"$2"'"}]}' >status.new
+  mv status.new status.json
+  exit 0
+}
 tries=0
 while [ $tries -lt 120 ]; do
-  "$2" log "$3" fleet --stream >serverapp.log 2>&1
-  if "$2" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
+  "$2/flwr" log "$3" fleet --stream >serverapp.log 2>&1
+  if "$2/flwr" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
     grep -q '"success": true' status.new; then
     grep -q '"status": "finished' status.new && mv status.new status.json && exit 0
     tries=0
   else
     tries=$((tries + 1))
   fi
+  "$2/python" -c 'import fcntl; fcntl.flock(open("alive"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null &&
+    end "cut off" "the server was away"
   sleep 1
 done
-details="the SuperLink did not answer for two minutes"
-echo '{"runs": [{"status": "lost", "status-details": "'"$details"'"}]}' >status.new
-mv status.new status.json
+end lost "the SuperLink did not answer for two minutes"
 """
 
 
@@ -75,7 +85,7 @@ class Flower:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.home = module.params["home"]
-        self.command = f"{module.params['venv']}/bin/flwr"
+        self.programs = f"{module.params['venv']}/bin"
         module.run_command_environ_update = {
             "FLWR_HOME": f"{self.home}/flwr",
             "FLWR_TELEMETRY_ENABLED": "0",
@@ -84,7 +94,7 @@ class Flower:
 
     def call(self, *arguments: str) -> dict[str, Any]:
         """Run flwr; ends the module when it reports a fault (with exit status 0, in its JSON)."""
-        _, out, err = self.module.run_command([self.command, *arguments, "--format", "json"])
+        _, out, err = self.module.run_command([f"{self.programs}/flwr", *arguments, "--format", "json"])
         try:
             answer: dict[str, Any] = json.loads(out)
         except ValueError:
@@ -113,19 +123,39 @@ class Flower:
             for key, value in self.module.params["config"].items():
                 file.write(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
         run_id = str(self.call("run", app, "fleet", "--run-config", config)["run-id"])
+        self.follow(run_id)
+        return run_id
+
+    def follow(self, run_id: str) -> bool:
+        """Start the follower of a run, where it is neither at work nor done; return whether it was started."""
         folder = f"{self.home}/runs/{run_id}"
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(f"{folder}/followed", "w", encoding="utf-8"):
             pass
-        subprocess.Popen(  # outlives this module and the controller's connection
-            ["sh", "-c", FOLLOW, "follow", folder, self.command, run_id],
+        if os.path.exists(f"{folder}/status.json") or self.has_follower(run_id):
+            return False
+        if self.module.check_mode:
+            return True
+        follower = subprocess.Popen(  # outlives this module and the controller's connection
+            ["sh", "-c", FOLLOW, "follow", folder, self.programs, run_id],
             env={**os.environ, **self.module.run_command_environ_update},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return run_id
+        with open(f"{folder}/follower", "w", encoding="utf-8") as file:
+            file.write(str(follower.pid))
+        return True
+
+    def has_follower(self, run_id: str) -> bool:
+        """Return whether the follower of a run is at work; after a reboot its number may be another process's."""
+        path = f"{self.home}/runs/{run_id}/follower"
+        if not os.path.exists(path):
+            return False
+        with open(path, encoding="utf-8") as file:
+            _, out, _ = self.module.run_command(["ps", "-p", file.read(), "-o", "args="])
+        return run_id in out
 
     def unpack(self, fab: str) -> str:
         """Unpack a Flower App Bundle (a zip) beside the others and return its folder."""
@@ -144,14 +174,15 @@ class Flower:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"choices": ["submitted", "stopped"], "required": True},
+            "state": {"choices": ["submitted", "followed", "stopped"], "required": True},
+            "run_id": {},
             "venv": {"type": "path", "required": True},
             "home": {"type": "path", "required": True},
             "fab": {"type": "path"},
             "config": {"type": "dict", "default": {}},
             "abandoned_after": {"type": "int"},
         },
-        required_if=[("state", "submitted", ["fab"])],
+        required_if=[("state", "submitted", ["fab"]), ("state", "followed", ["run_id"])],
         supports_check_mode=True,
     )
     flower, limit = Flower(module), module.params["abandoned_after"]
@@ -159,7 +190,10 @@ def main() -> None:
         if module.check_mode:
             module.exit_json(changed=True, run_id="")
         module.exit_json(changed=True, run_id=flower.submit())
-    active = flower.active()
+    if module.params["state"] == "followed":
+        module.exit_json(changed=flower.follow(module.params["run_id"]))
+    only = module.params["run_id"]
+    active = [run_id for run_id in flower.active() if only in (None, run_id)]
     held = [run_id for run_id in active if limit is not None and flower.followed(run_id) < limit]
     if held:
         line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
