@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -145,6 +147,63 @@ def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: Loc
     assert len(rounds) == 2
     assert sum(int(row["failures"]) for row in rounds) == 1, rounds
     assert (rounds[0]["devices"], rounds[0]["failures"]) == ("2", "1")
+
+
+@contextmanager
+def after_round_1(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Begin a run, and wait until its first round is over."""
+    runs = fleet.folder / "state/hub/runs"
+    before = set(os.listdir(runs))
+    with subprocess.Popen(
+        fleet.command("run_fl", *settings, *QUICK),
+        cwd=PROJECT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as playbook:
+        wait_for(
+            lambda: any(len(rows(path)) for path in runs.glob("*/rounds.csv") if path.parent.name not in before),
+            "round 1 is over",
+            180,
+        )
+        yield playbook
+
+
+def test_a_superlink_that_is_killed_costs_the_round_that_it_was_in(fleet: LocalFleet) -> None:
+    with after_round_1(fleet, "rounds=3") as playbook:
+        (superlink,) = (
+            process
+            for process in fleet.processes()
+            if "flower-superlink" in (command := " ".join(process.cmdline())) and "pause-after-end" not in command
+        )
+        superlink.kill()
+        output, _ = playbook.communicate(timeout=400)
+    assert playbook.returncode == 0, output
+    assert "the server was away; the run goes on after the last round that ended" in output
+    assert re.findall(r"^round (\d)/3 ", output, re.MULTILINE) == ["1", "2", "3"]
+    folder, record = latest(fleet)
+    assert [row["round"] for row in rows(folder / "rounds.csv")] == ["1", "2", "3"]
+    assert len({(row["round"], row["cid"]) for row in rows(folder / "devices.csv")}) == 9
+    assert {path.name for path in (folder / "model").iterdir()} == {f"round-{n}.safetensors" for n in range(4)}
+    (outage,) = record["outages"]
+    assert outage["after_round"] >= 1
+    assert "the server was away" in (folder / "report.html").read_text()
+
+
+def test_a_playbook_attaches_to_a_run_whose_own_was_interrupted(fleet: LocalFleet) -> None:
+    with after_round_1(fleet, "rounds=4") as playbook:
+        playbook.kill()
+    done = fleet.play("run_fl", "attach=latest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "round 4/4 " in done.stdout
+    folder, record = latest(fleet)
+    assert [row["round"] for row in rows(folder / "rounds.csv")] == ["1", "2", "3", "4"]
+    assert record["settings"]["rounds"] == 4
+    assert folder.name.endswith(str(record["run_id"]))
+    assert (folder / "report.html").exists()
+    again = fleet.play("run_fl", "attach=latest")
+    assert "no such run waits to be brought back" in again.stderr
 
 
 def test_an_interrupted_playbook_leaves_nothing_that_the_next_one_trips_over(fleet: LocalFleet) -> None:

@@ -22,6 +22,7 @@ class StandIn:
         self.flwr.parent.mkdir(parents=True)
         self.flwr.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STANDIN}" "$@"\n')
         self.flwr.chmod(0o755)
+        (self.flwr.parent / "python").symlink_to(sys.executable)
         (self.flwr_home / "config.toml").touch()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,10 +11,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from flwr.common.config import parse_config_args
 
 from unit.driving import APP, run_module
+from waits import gone, wait_for
 
 if TYPE_CHECKING:
     from unit.conftest import StandIn
@@ -197,6 +200,31 @@ def test_the_follower_goes_on_while_the_superlink_is_away(standin: StandIn, fab:
     assert end(standin, run_id, folder, "finished:failed")["runs"][0]["status"] == "finished:failed"
 
 
+def test_a_run_whose_app_is_gone_is_cut_off(standin: StandIn, fab: str) -> None:
+    _, folder = submit(standin, fab)
+    with (folder / "alive").open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        for _ in range(2):
+            standin.calls()
+            wait_for(lambda: "ls" in standin.calls(), "the follower asks again")
+        assert not (folder / "status.json").exists()
+    wait_for((folder / "status.json").exists, "the follower notes it")
+    (noted,) = json.loads((folder / "status.json").read_text())["runs"]
+    assert (noted["status"], noted["status-details"]) == ("cut off", "the server was away")
+
+
+def test_a_follower_that_is_gone_is_started_again(standin: StandIn, fab: str) -> None:
+    run_id, folder = submit(standin, fab)
+    follower = psutil.Process(int((folder / "follower").read_text()))
+    assert not run(standin, "followed", run_id=run_id)["changed"]
+    follower.kill()
+    wait_for(lambda: gone(follower.pid), "the follower is gone")
+    assert run(standin, "followed", run_id=run_id, check=True)["changed"]
+    assert run(standin, "followed", run_id=run_id)["changed"]
+    assert end(standin, run_id, folder, "finished:completed")["runs"][0]["status"] == "finished:completed"
+    assert not run(standin, "followed", run_id=run_id)["changed"]
+
+
 def test_check_mode_submits_nothing(standin: StandIn, fab: str) -> None:
     assert run(standin, "submitted", fab=fab, check=True)["changed"]
     assert standin.calls() == []
@@ -262,6 +290,12 @@ def test_stops_what_is_active_and_nothing_the_second_time(standin: StandIn) -> N
     assert [one["status"] for one in standin.state["runs"].values()][1:] == ["finished:stopped"] * 2
     second = run(standin, "stopped")
     assert (second["changed"], second["stopped"]) == (False, [])
+
+
+def test_stops_the_run_that_is_named(standin: StandIn) -> None:
+    standin.put(RUNS)
+    assert run(standin, "stopped", run_id="3")["stopped"] == ["3"]
+    assert standin.state["runs"]["2"]["status"] == "running"
 
 
 def followed(standin: StandIn, run_id: str, ago: float) -> None:

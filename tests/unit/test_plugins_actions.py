@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
@@ -109,6 +110,22 @@ def test_shows_the_log_of_an_app_that_writes_no_rounds_to_its_last_line(tmp_path
     run = run_folder(tmp_path, **{"serverapp.log": "first line\nlast line\n"})
     shown, _, _ = act(tmp_path, "follow_run", {"folder": str(run)})
     assert "\nfirst line\nlast line\n" in shown
+
+
+def test_rounds_that_were_shown_are_not_shown_again(tmp_path: Path) -> None:
+    rows = f"{ROUNDS}1,0.412,0.873,0.5,4,0,6.1,1,1\n2,0.3,0.9,0.4,3,1,7,1,1\n"
+    run = run_folder(tmp_path, **{"rounds.csv": rows})
+    shown, _, result = act(tmp_path, "follow_run", {"folder": str(run), "rounds": 3, "shown": 1})
+    assert "round 1/3" not in shown
+    assert "round 2/3" in shown
+    assert result["shown"] == 2
+
+
+def test_says_where_nothing_keeps_the_status_any_more(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, follower=str(os.getpid()))  # after a reboot, the number of another process
+    (run / "status.json").unlink()
+    _, _, result = act(tmp_path, "follow_run", {"folder": str(run)})
+    assert result["status"] == "unfollowed"
 
 
 def test_check_mode_follows_nothing(tmp_path: Path) -> None:

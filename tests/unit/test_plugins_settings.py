@@ -55,8 +55,15 @@ class Check:
         done = run_play(self.folder, self.tasks, *arguments, inventory=hosts or inventory())
         assert done.returncode != 0
         assert not self.result.exists()
-        assert not self.state.exists()
+        assert not (self.state / "cids.json").exists()
         return errors(done)
+
+    def keep(self, record: dict[str, Any] | None) -> None:
+        """Have a run that can be attached to."""
+        if record:
+            path = self.state / "runs" / "12.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(record))
 
     def group_vars(self, content: str) -> Path:
         path = self.folder / "group_vars" / "all.yml"
@@ -109,6 +116,40 @@ def test_a_mistake_is_one_line_and_nothing_is_written(check: Check) -> None:
 def test_what_the_other_checks_stand_on_is_checked_first(check: Check, given: str, start: str) -> None:
     (line,) = check.refused("-e", given)
     assert line.startswith(start)
+
+
+ATTACHABLE = {
+    "ids": ["12"],
+    "started": "",
+    "since": "",
+    "folder_name": "",
+    "settings": {"rounds": 7, "strategy": "FedAdam"},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "start"),
+    [
+        (["attach=latest"], None, "attach=latest (extra var): no such run waits to be brought back; allowed: nothing"),
+        (["attach=3"], ATTACHABLE, "attach=3 (extra var): no such run waits to be brought back; allowed: latest, 12"),
+        (["attach=12", "rounds=3"], ATTACHABLE, "rounds=3 (extra var) is not allowed with attach"),
+        (["attach=latest"], {"ids": []}, "attach=latest (extra var): "),
+    ],
+)
+def test_a_run_that_cannot_be_attached_to(
+    check: Check, given: list[str], kept: dict[str, Any] | None, start: str
+) -> None:
+    check.keep(kept)
+    (line,) = check.refused(*(word for one in given for word in ("-e", one)))
+    assert line.startswith(start)
+
+
+def test_a_run_that_is_attached_to_keeps_its_settings(check: Check) -> None:
+    check.keep(ATTACHABLE)
+    check.group_vars("rounds: 5\n")
+    found = check("-e", "attach=latest")
+    assert (found["run_config"]["rounds"], found["run_config"]["strategy"]) == (7, "FedAdam")
+    assert found["attached"]["ids"] == ["12"]
 
 
 def test_every_mistake_is_told_at_once_with_where_it_came_from(check: Check) -> None:
