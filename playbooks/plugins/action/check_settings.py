@@ -40,7 +40,7 @@ EXAMPLES = """
 RETURN = """
 settings: {description: Every setting with its value., type: dict, returned: success}
 run_config: {description: The app's run configuration., type: dict, returned: success}
-app: {description: 'The app: folder, name, version, dependencies and hooks.', type: dict, returned: success}
+app: {description: 'The app: folder, name, version, dependencies, hooks, and whether it continues after an outage.', type: dict, returned: success}
 cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
 hosts:
   description: The settings of each host that a host may have of its own.
@@ -139,6 +139,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "version": flower_app.version,
                 "dependencies": list(flower_app.dependencies),
                 "hooks": flower_app.hooks,
+                "continues": "continue-from" in flower_app.config,
             },
             "cids": numbers,
             "hosts": of_hosts,
