@@ -27,7 +27,7 @@ from lab.lab import booted
 from ports import free_ports
 from waits import wait_for
 
-from .conftest import PROJECT, changed_hosts, latest
+from .conftest import ENVIRONMENT, PROJECT, changed_hosts, latest
 from .labs import LabFleet
 
 pytestmark = [
@@ -206,6 +206,29 @@ def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> N
     done = fleet.play("run_fl", "rounds=2", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_finished(fleet)
+
+
+def test_a_server_that_reboots_in_a_round_costs_that_round(fleet: LabFleet, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    with (
+        shown.open("w") as file,
+        subprocess.Popen(
+            fleet.command("run_fl", "rounds=3", "epochs=1"),
+            cwd=PROJECT,
+            env=ENVIRONMENT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        ) as playbook,
+    ):
+        wait_for(lambda: "round 1/3" in shown.read_text() or playbook.poll() is not None, "round 1 is over", 300)
+        Faults(fleet.lab).reboot("hub")
+        playbook.wait(timeout=600)
+    said = shown.read_text()
+    assert playbook.returncode == 0, said
+    assert re.findall(r"^round (\d)/3 ", said, re.MULTILINE) == ["1", "2", "3"]
+    folder, record = latest(fleet)
+    assert [row["round"] for row in rows(folder / "rounds.csv")] == ["1", "2", "3"]
+    assert [outage["after_round"] for outage in record["outages"]] in ([1], [2])
 
 
 def test_a_clock_that_is_wrong_is_named(fleet: LabFleet) -> None:

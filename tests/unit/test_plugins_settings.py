@@ -132,7 +132,11 @@ ATTACHABLE = {
     [
         (["attach=latest"], None, "attach=latest (extra var): no such run waits to be brought back; allowed: nothing"),
         (["attach=3"], ATTACHABLE, "attach=3 (extra var): no such run waits to be brought back; allowed: latest, 12"),
-        (["attach=12", "rounds=3"], ATTACHABLE, "rounds=3 (extra var) is not allowed with attach"),
+        (
+            ["attach=12", "rounds=3"],
+            ATTACHABLE,
+            "rounds=3 (extra var) is not allowed with attach, for a run keeps its settings; allowed: 7",
+        ),
         (["attach=latest"], {"ids": []}, "attach=latest (extra var): "),
     ],
 )

@@ -40,7 +40,10 @@ EXAMPLES = """
 RETURN = """
 settings: {description: Every setting with its value., type: dict, returned: success}
 run_config: {description: The app's run configuration., type: dict, returned: success}
-app: {description: 'The app: folder, name, version, dependencies, hooks, and whether it continues after an outage.', type: dict, returned: success}
+app:
+  description: 'The app: folder, name, version, dependencies, hooks, and whether it continues after an outage.'
+  type: dict
+  returned: success
 cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
 hosts:
   description: The settings of each host that a host may have of its own.
@@ -152,10 +155,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """The run to attach to, where one is asked for; it keeps the settings that it began with."""
         if not values["attach"]:
             return {}
+        found = attach.find(str(values["attach"]), given["attach"][1], state / "runs")
         for name, (value, origin) in given.items():
-            if origin == "extra var" and name != "attach":
-                raise SettingError(f"{name}={value} ({origin}) is not allowed with attach; a run keeps its settings")
-        return attach.find(str(values["attach"]), given["attach"][1], state / "runs")
+            kept = found["settings"].get(name, "nothing")
+            if origin == "extra var" and name != "attach" and str(value) != str(kept):
+                why = "is not allowed with attach, for a run keeps its settings"
+                raise SettingError(f"{name}={value} ({origin}) {why}; allowed: {kept}")
+        return found
 
     def _earlier(
         self,
