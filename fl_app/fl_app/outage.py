@@ -38,7 +38,7 @@ def take_over(folder: RunFolder, earlier: Path) -> bool:
         failures=[failure for failure in left["failures"] if failure["round"] <= last],
         outages=[*left["outages"], {"after_round": last, "seconds": away}],
     )
-    logger.warning("going on after round %d, %.0f s after its end: the server was away", last, away)
+    logger.warning("going on after round %d, %.0f s after its end", last, away)
     return True
 
 

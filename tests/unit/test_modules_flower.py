@@ -210,7 +210,19 @@ def test_a_run_whose_app_is_gone_is_cut_off(standin: StandIn, fab: str) -> None:
         assert not (folder / "status.json").exists()
     wait_for((folder / "status.json").exists, "the follower notes it")
     (noted,) = json.loads((folder / "status.json").read_text())["runs"]
-    assert (noted["status"], noted["status-details"]) == ("cut off", "the server was away")
+    assert noted["status"] == "cut off"
+    assert noted["status-details"].startswith("the ServerApp was cut off")
+
+
+@pytest.mark.parametrize(("said", "noted"), [("finished:failed", "cut off"), ("finished:stopped", "finished:stopped")])
+def test_what_flower_says_of_a_run_whose_app_is_gone(standin: StandIn, fab: str, said: str, noted: str) -> None:
+    run_id, folder = submit(standin, fab)
+    follower = psutil.Process(int((folder / "follower").read_text()))
+    follower.suspend()
+    standin.put({**(state := standin.state), "runs": {run_id: {**state["runs"][run_id], "status": said}}})
+    (folder / "alive").touch()
+    follower.resume()
+    assert end(standin, run_id, folder, said)["runs"][0]["status"] == noted
 
 
 def test_a_follower_that_is_gone_is_started_again(standin: StandIn, fab: str) -> None:

@@ -115,7 +115,7 @@ class Model(Record):
 
 
 class Outage(Record):
-    """A time in which the server was away: from the end of a round until the run went on with the next."""
+    """A gap in a run that was cut off: from the end of a round until the run went on with the next."""
 
     after_round: Count
     seconds: float

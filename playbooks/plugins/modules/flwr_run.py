@@ -62,17 +62,29 @@ end() {
   exit 0
 }
 tries=0
+gone=
 while [ $tries -lt 120 ]; do
   "$2/flwr" log "$3" fleet --stream >serverapp.log 2>&1
+  status=
   if "$2/flwr" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
     grep -q '"success": true' status.new; then
-    grep -q '"status": "finished' status.new && mv status.new status.json && exit 0
+    status=$(grep -o '"finished:[a-z]*"' status.new)
     tries=0
   else
     tries=$((tries + 1))
   fi
-  "$2/python" -c 'import fcntl; fcntl.flock(open("alive"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null &&
-    end "cut off" "the server was away"
+  case $status in
+  '' | *failed*) # Flower's word for a ServerApp that it has not heard of for a while, too
+    if "$2/python" -c 'import fcntl; fcntl.flock(open("alive"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null; then
+      # Asked twice: it may have been stopped after Flower said that it runs.
+      [ "$gone" ] && end "cut off" "the ServerApp was cut off: the server was away, or it was killed"
+      gone=yes
+      sleep 1
+      continue
+    fi
+    ;;
+  esac
+  [ -n "$status" ] && mv status.new status.json && exit 0
   sleep 1
 done
 end lost "the SuperLink did not answer for two minutes"
