@@ -59,13 +59,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, arguments = self.validate_argument_spec(ARGUMENTS)
         if self._task.check_mode:
             return {"changed": False, "status": "finished:completed", "details": "", "shown": 0}
-        shown, log_shown = arguments["shown"], 0
+        shown, log_shown, away = arguments["shown"], 0, False
         playbook = os.getppid()  # a worker outlives a playbook that is killed, and would seem to follow for ever
         while os.getppid() == playbook:
-            rounds, log, status, followed = self._read(arguments["folder"])
+            try:
+                rounds, log, status, followed = self._read(arguments["folder"])
+            except AnsibleConnectionFailure as error:  # the run goes on without it
+                if not away:
+                    warn(f"the server does not answer ({error}); the run goes on, trying again")
+                away = True
+                time.sleep(PAUSE)
+                continue
+            if away:
+                Display().display("the server answers again")
+            away = False
             for row in rounds[shown:]:
                 Display().display(format_round(row, arguments["rounds"]), color="green")
-            shown = len(rounds)
+            shown = max(shown, len(rounds))
             if arguments["rounds"] is None:
                 for line in log[log_shown:]:
                     Display().display(line)
@@ -82,8 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _read(self, folder: str) -> tuple[list[dict[str, str]], list[str], dict[str, Any], bool]:
         """Read whole rows of rounds.csv, whole lines of the ServerApp's log, the final status, and if it will come.
 
-        Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind. A
-        link that fails for a while is asked again: the run goes on without it.
+        Touches `followed` as well: a run that nobody follows is one that an interrupted playbook left behind.
         """
         command = (
             f"cd {shlex.quote(folder)} && touch followed; cat rounds.csv 2>/dev/null; echo; echo '{CUT}';"
@@ -92,11 +101,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             f' follower=$(ps -p "$(cat follower)" -o args= | grep -c {os.path.basename(folder)});'
             f' cat status.json 2>/dev/null; echo "{CUT}"; echo "$follower"'
         )
-        try:
-            output = str(self._low_level_execute_command(command)["stdout"])
-        except AnsibleConnectionFailure as error:
-            warn(f"the server does not answer ({error}); the run goes on, trying again")
-            return [], [], {}, True
+        output = str(self._low_level_execute_command(command)["stdout"])
         if output.count(CUT) < 3:
             return [], [], {}, True
         rounds, log, status, follower = output.split(CUT)
