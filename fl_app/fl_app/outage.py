@@ -28,7 +28,7 @@ def take_over(folder: RunFolder, earlier: Path) -> bool:
     last = max(finished, default=min(found))
     for table in COLUMNS:
         folder.add(table, [row for row in _rows(earlier, table) if int(row["round"]) <= last])
-    for path in (earlier / "model").iterdir():
+    for path in (earlier / "model").glob("*-*.safetensors"):
         if int(path.stem.rpartition("-")[2]) <= last:
             os.link(path, folder.path / "model" / path.name)
     left = json.loads((earlier / "app.json").read_text())

@@ -1,6 +1,7 @@
 """Whole runs of the real ServerApp and ClientApp over devices in this process."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
