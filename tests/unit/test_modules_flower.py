@@ -169,10 +169,7 @@ def end(standin: StandIn, run_id: str, folder: Path, status: str) -> dict[str, A
     state = standin.state
     state["runs"][run_id]["status"] = status
     standin.put(state)
-    limit = time.monotonic() + LIMIT
-    while not (folder / "status.json").exists():
-        assert time.monotonic() < limit, "the follower noted no end"
-        time.sleep(0.05)
+    wait_for((folder / "status.json").exists, "the follower notes the end")
     content: dict[str, Any] = json.loads((folder / "status.json").read_text())
     return content
 

@@ -166,7 +166,7 @@ class Flower:
         if not os.path.exists(path):
             return False
         with open(path, encoding="utf-8") as file:
-            _, out, _ = self.module.run_command(["ps", "-p", file.read(), "-o", "args="])
+            _, out, _ = self.module.run_command(["ps", "-ww", "-p", file.read(), "-o", "args="])
         return run_id in out
 
     def unpack(self, fab: str) -> str:
