@@ -58,7 +58,9 @@ def of_device(results: Path, host: str, settings: Mapping[str, Any], images: int
         images: the images that the device has.
         side: the height and width of an image as the model gets it; 0 where it is not known.
     """
-    row = newest(results, host, str(settings["model"]).removeprefix(models.PREFIX))
+    model = str(settings["model"])
+    # The app's own models have names that timm's have, too, and are others.
+    row = newest(results, host, model.removeprefix(models.PREFIX)) if model.startswith(models.PREFIX) else None
     if row is None:
         return None
     measured = [int(part) for part in row.values.get("input_shape", "").strip("[]").split(",") if part.strip()]
