@@ -21,6 +21,7 @@ from typing import Any
 from fl_app import memory, strategies, weights
 from fl_app.datasets import entry_of, find
 from fl_app.errors import AppError
+from fl_app.models import side_of
 from fl_app.partition import partition, shaped_by
 from fl_app.settings import Config
 from fl_app.sources import Raw, Source
@@ -164,7 +165,9 @@ def main(argv: list[str] | None = None) -> int:
         config = Config.of(json.loads(args.config.read_text(encoding="utf-8")))
         strategies.check(config, devices=len(args.cids))
         result = prepare(config, args.cids, args.own_data, args.cache)
-        result["memory_mb"] = memory.needed_mb(prepared(config, result), args.cache)
+        ready = prepared(config, result)
+        result["memory_mb"] = memory.needed_mb(ready, args.cache)
+        result["side"] = side_of(ready, entry_of(ready))
     except (AppError, OSError, json.JSONDecodeError) as error:
         print(f"fl_app.prepare: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

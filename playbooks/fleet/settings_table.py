@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from fleet import app
+from fleet import app, benchmark
 from fleet.settings import FLEET, Setting
 
 BEGIN, END = "<!-- settings: python -m fleet.settings_table README.md -->", "<!-- /settings -->"
@@ -26,9 +26,11 @@ def table(settings: Iterable[Setting]) -> str:
 
 
 def section(project: Path) -> str:
-    """Return the README's part: the shipped app's settings, then the playbooks' own."""
+    """Return the README's part: the shipped app's settings, the playbooks' own, the benchmark's."""
     own = table(app.load(project / "fl_app", "default").settings)
-    return f"{own}\n\nOf the playbooks themselves, for any app:\n\n{table(FLEET)}"
+    parts = [own, "Of the playbooks themselves, for any app:", table(FLEET)]
+    parts += ["Of `benchmark.yml`, on the command line (`-e`) alone:", table(benchmark.SETTINGS)]
+    return "\n\n".join(parts)
 
 
 def replace(text: str, content: str) -> str:

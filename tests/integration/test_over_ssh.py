@@ -134,6 +134,41 @@ def test_two_rounds(fleet: LabFleet) -> None:
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
 
 
+def test_every_device_is_benchmarked_side_by_side(fleet: LabFleet) -> None:
+    models = ["resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224", "efficientvit_b0"]
+    settings = (
+        "steps=2",
+        "batch_size=2",
+        "input_shape=3,64,64",
+        "num_classes=10",
+        "num_images=16",
+        "dataset=in_fs",
+        "threads=1",
+    )
+    done = fleet.play("benchmark", f"models={','.join(models)},vit_base", *settings, "power_mode=25W")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {(row["host"], row["model"]): row for row in rows(fleet.results / "latest-benchmark" / "benchmark.csv")}
+    for host, board in (("pi", "Raspberry Pi 4 Model B Rev 1.4"), ("orin", "NVIDIA Jetson Orin Nano")):
+        for model in models:
+            row = found[host, model]
+            assert (row["status"], row["t_train"] != "", row["throttled"]) == (
+                "ok",
+                True,
+                "0x0" if host == "pi" else "",
+            )
+            assert row["board"].startswith(board)
+            assert 0 < float(row["temperature_max"]) < 100
+            assert re.search(rf"^{host}  \d/5  {model}  train ", done.stdout, re.MULTILINE)
+    # 87 million parameters and their gradients: too much for 1 GB with the SuperNode in it
+    assert found["pi", "vit_base_patch16_224"]["status"] == "skipped"
+    assert float(found["orin", "resnet18"]["power_w_mean"]) >= 4
+    assert found["orin", "resnet18"]["power_mode"] == "25W"
+    assert fleet.lab.ssh("orin", "sudo nvpmodel -q").split()[-1] == "2"
+    for host in ("pi", "orin"):  # what was measured stays nowhere, and what rested meanwhile is up
+        assert fleet.lab.ssh(host, "systemctl is-active supernode").strip() == "active"
+        assert fleet.lab.ssh(host, "sudo ls /var/lib/flowerbed/benchmark") == ""
+
+
 @pytest.mark.parametrize(("host", "unit"), [("hub", "superlink"), ("hub", "gateway"), ("pi", "supernode")])
 def test_units_are_locked_in(fleet: LabFleet, host: str, unit: str) -> None:
     fleet.lab.ssh(host, f"systemd-analyze security --no-pager --threshold=30 {unit}.service")  # of 100; fails above

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import stat
 
 from .conftest import LocalFleet, changed_hosts
@@ -18,7 +20,7 @@ def test_a_second_time_changes_nothing(fleet: LocalFleet) -> None:
 def test_check_mode_on_a_fleet_that_is_up_changes_nothing(fleet: LocalFleet) -> None:
     folders = (fleet.results, fleet.folder / "state/hub/runs")
     before = [set(folder.glob("*")) for folder in folders]
-    for playbook in ("provision", "run_fl"):
+    for playbook in ("provision", "run_fl", "benchmark"):
         done = fleet.play(playbook, options=("--check", "--diff"))
         assert done.returncode == 0, done.stdout + done.stderr
     assert [set(folder.glob("*")) for folder in folders] == before
@@ -59,4 +61,27 @@ def test_a_device_that_is_too_small_for_the_model_is_told_before_it_trains(fleet
     assert "device1 has " in told
     assert "will probably be killed: take a smaller model or batch_size, or more swap" in told
     assert "hub has " not in told  # the server trains nothing
-    assert "killed" not in fleet.play("run_fl", "run_system_mb=0", options=("--check",)).stdout
+
+
+def test_a_round_is_estimated_where_a_benchmark_knows_the_model(fleet: LocalFleet) -> None:
+    folder = fleet.results / "2000-01-01T00-00-00Z-benchmark"
+    folder.mkdir(parents=True)
+    (folder / "benchmark.csv").write_text(
+        "model,host,batch_size,train_ms,input_shape\n"
+        'mobilenetv3_small_050,device2,10,100.0,"[1, 28, 28]"\n'
+        'mobilenetv3_small_050,device1,10,50.0,"[1, 28, 28]"\n'
+    )
+    looked = fleet.play(
+        "run_fl", "run_system_mb=0", "epochs=1", "model=timm/mobilenetv3_small_050", options=("--check",)
+    )
+    shutil.rmtree(folder)
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert "killed" not in looked.stdout
+    (seconds,) = re.findall(
+        r"^a round of training takes about ([\d.]+) s on device2, the slowest of the 2 of 3 devices that were "
+        r"benchmarked \(device1 [\d.]+ s\), by a benchmark of this fleet$",
+        looked.stdout,
+        re.MULTILINE,
+    )
+    # 4,000 or so digits for three devices, nine tenths of which train for 10 ms, and the rest are evaluated
+    assert 11 < float(seconds) < 17

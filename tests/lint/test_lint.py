@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-PACKAGES = ("playbooks/fleet", "playbooks/plugins", "fl_app/fl_app", "fl_app/fast_rounds")
+PACKAGES = ("playbooks/fleet", "playbooks/plugins", "fl_app/fl_app", "fl_app/fast_rounds", "fl_app/vision_benchmark")
 TYPED = (*PACKAGES, "files", "fabfile.py", "fl_app/tests", "tests")
 
 

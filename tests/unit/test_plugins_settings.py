@@ -255,3 +255,34 @@ def test_a_hosts_own_value_is_checked(check: Check) -> None:
         "governor=fast (inventory, host b) is not allowed; allowed: performance, schedutil, ondemand, conservative, "
         "powersave, keep",
     ]
+
+
+class TestAPlaybooksOwnTable:
+    """benchmark.yml: its settings are extra vars, and those of the same name in the variable file are the runs'."""
+
+    @pytest.fixture
+    def own(self, tmp_path: Path) -> Check:
+        made = Check(tmp_path)
+        made.tasks[0]["check_settings"]["own"] = "benchmark"
+        return made
+
+    def test_extra_vars_are_its_own(self, own: Check) -> None:
+        own.group_vars("dataset: fashion_mnist\nbatch_size: 64\nrounds: 5\n")
+        found = own("-e", "dataset=in_fs", "-e", "batch_size=auto", "-e", "steps=3", "-e", "power_mode=15W")
+        assert (found["own"]["dataset"], found["own"]["batch_size"], found["own"]["steps"]) == ("in_fs", "auto", 3)
+        assert found["hosts"]["a"]["power_mode"] == "15W"
+        assert own()["own"]["dataset"] == "in_memory"
+        assert own()["settings"]["dataset"] == "fashion_mnist"
+
+    def test_settings_of_runs_are_none_of_it(self, own: Check) -> None:
+        (error,) = own.refused("-e", "rounds=3")
+        assert error.startswith("rounds (extra var) is no setting")
+        assert " models, " in error
+        (error,) = own.refused("-e", "step=3")
+        assert "(did you mean steps?)" in error
+        (error,) = own.refused("-e", "dataset=mnist")
+        assert error == "dataset=mnist (extra var) is not allowed; allowed: in_memory, in_fs"
+
+    def test_its_settings_are_none_of_other_playbooks(self, check: Check) -> None:
+        (error,) = check.refused("-e", "steps=3")
+        assert error.startswith("steps (extra var) is no setting")

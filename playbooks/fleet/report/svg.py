@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 # Placeholders: colours that nothing else draws with.
 INK, MUTED, LINE, GROUND = "#010203", "#010204", "#010205", "#010206"
 BLUE, ORANGE, GREEN, WAIT, RED = "#010207", "#010208", "#010209", "#01020a", "#01020b"
+#: Colours that tell one thing of a kind from another, in the pages that define them (`--series-0` …).
+SERIES = tuple(f"#0103{place:02x}" for place in range(8))
 _PROPERTIES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -32,6 +34,7 @@ _PROPERTIES = {
     GREEN: "--green",
     WAIT: "--wait",
     RED: "--red",
+    **{colour: f"--series-{place}" for place, colour in enumerate(SERIES)},
 }
 
 #: Points (1/72 inch) of a figure are the pixels that it takes in the page at full width.
@@ -69,13 +72,13 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing(height: float) -> Iterator[Figure]:
-    """A figure of :data:`WIDTH` by ``height`` pixels, and the style to draw in it."""
+def drawing(height: float, width: float = WIDTH) -> Iterator[Figure]:
+    """A figure of ``width`` by ``height`` pixels, and the style to draw in it."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # The reader's own fonts show the text, so glyphs that matplotlib's font lacks are no loss.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-        yield Figure(figsize=(WIDTH / 72, height / 72))
+        yield Figure(figsize=(width / 72, height / 72))
 
 
 def inline(figure: Figure, name: str, title: str, description: str, tips: Mapping[str, str] = {}) -> Markup:

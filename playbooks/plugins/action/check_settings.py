@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 
-from fleet import app, attach, cids, resume
+from fleet import app, attach, benchmark, cids, resume
 from fleet.inventory import Fleet, known_variables, read_group_vars
 from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown
 
@@ -22,10 +22,13 @@ short_description: Check every setting and the inventory before any host is touc
 description:
   - Reads what the user gave as extra vars, in C(group_vars/all.yml) and in the inventory, checks it against the tables
     of settings (the playbooks' own and the app's), and names every mistake in one line each.
+  - A playbook with a table of its own (O(own)) takes the settings of that table as extra vars alone, and none of the
+    app's among those; what C(group_vars/all.yml) says for runs is left to them.
   - Gives each device its cid and remembers it in O(state).
 options:
   project: {description: Folder of the project, to which relative paths refer., type: path, required: true}
   state: {description: Folder of the controller's state., type: path, required: true}
+  own: {description: 'The playbook''s own table.', type: str, choices: [benchmark]}
 attributes:
   check_mode: {support: full}
   diff_mode: {support: none}
@@ -39,6 +42,7 @@ EXAMPLES = """
 """
 RETURN = """
 settings: {description: Every setting with its value., type: dict, returned: success}
+own: {description: The settings of the playbook's own table., type: dict, returned: success}
 run_config: {description: The app's run configuration., type: dict, returned: success}
 app:
   description: 'The app: folder, name, version, dependencies, hooks, and whether it continues after an outage.'
@@ -62,6 +66,8 @@ server: {description: Inventory name of the server., type: str, returned: succes
 user_errors: {description: A line for each mistake., type: list, elements: str, returned: failure}
 """
 
+OWN = {"benchmark": benchmark.SETTINGS}
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Runs on the controller alone; no host is connected to."""
@@ -73,16 +79,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         variables = task_vars or {}
         _, arguments = self.validate_argument_spec(
-            {"project": {"type": "path", "required": True}, "state": {"type": "path", "required": True}}
+            {
+                "project": {"type": "path", "required": True},
+                "state": {"type": "path", "required": True},
+                "own": {"type": "str", "choices": list(OWN)},
+            }
         )
+        own = OWN.get(arguments["own"])
         try:
-            return self._check(Path(arguments["project"]), Path(arguments["state"]), variables)
+            return self._check(Path(arguments["project"]), Path(arguments["state"]), variables, own)
         except SettingError as error:
             return {"failed": True, "msg": str(error), "user_errors": str(error).splitlines()}
 
-    def _check(self, project: Path, state: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    def _check(
+        self, project: Path, state: Path, variables: dict[str, Any], own: tuple[Setting, ...] | None
+    ) -> dict[str, Any]:
         fleet = Fleet.from_task_vars(variables)
         given = self._given(variables, known_variables(project))
+        own_values, own_errors, given = _own(own, given)
         given = {**_inline(FLEET, fleet), **given}
         values, errors = check_all(FLEET, given)
         attached = self._attached(state, values, given)
@@ -90,10 +104,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             origin = f"run {attached['ids'][0]}"
             given = {name: (value, origin) for name, value in attached["settings"].items()}
             values, errors = check_all(FLEET, given)
+        errors += own_errors
         where, origin = values["app"], given.get("app", ("", "default"))[1]
         flower_app = app.load((project / Path(str(where)).expanduser()).resolve(), origin)
         app_settings = flower_app.settings
-        given = {**_inline(app_settings, fleet), **given}
+        # Ansible shows extra vars as variables of all hosts: the playbook's own are none of the app's.
+        given = {**_inline([setting for setting in app_settings if setting.name not in own_values], fleet), **given}
         # What an attached run was resumed from is behind it.
         earlier = None if attached else self._earlier(project, values, given, flower_app)
         if earlier:  # goes on with that run's settings, but for those that are given anew
@@ -104,7 +120,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 **given,
             }
         app_values, app_errors = check_all(app_settings, given)
-        errors += app_errors + self._unknown(project, given, app_settings)
+        errors += app_errors + self._unknown(project, given, app_settings, own)
         config = {name.replace("_", "-"): value for name, value in app_values.items()}
         errors += _app_config(*given.get("app_config", ("", "")), flower_app, config)
         errors += fleet.errors()
@@ -135,6 +151,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {
             "changed": changed,
             "settings": {**values, **app_values},
+            "own": own_values,
             "run_config": config,
             "app": {
                 "folder": str(flower_app.folder),
@@ -200,19 +217,35 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
 
     def _unknown(
-        self, project: Path, given: dict[str, tuple[object, str]], app_settings: tuple[Setting, ...]
+        self,
+        project: Path,
+        given: dict[str, tuple[object, str]],
+        app_settings: tuple[Setting, ...],
+        own: tuple[Setting, ...] | None,
     ) -> list[str]:
         """A line for each given name that is no setting and no variable of a role."""
         settings = {setting.name for setting in (*FLEET, *app_settings)}
         shipped = {setting.name for setting in app.load(project / "fl_app", "default").settings}
         extra = {name for name, (_, origin) in given.items() if origin == "extra var"}
+        # A playbook with its own table takes no settings of the app's: what it does has nothing to do with them.
+        allowed = settings if own is None else {setting.name for setting in (*FLEET, *own)}
         return [
-            unknown(name, origin, settings)
+            unknown(name, origin, allowed)
             for name, (_, origin) in given.items()
-            if name not in settings
+            if name not in (allowed if name in extra else settings)
             # group_vars/all.yml may hold settings of the app that ships while another one runs
             and (name in extra or name not in shipped)
         ]
+
+
+def _own(
+    own: tuple[Setting, ...] | None, given: dict[str, tuple[object, str]]
+) -> tuple[dict[str, Value], list[str], dict[str, tuple[object, str]]]:
+    """Check the playbook's own settings; return them, a line for each mistake, and what was given beside them."""
+    names = {setting.name for setting in own or ()}
+    mine = {name: found for name, found in given.items() if name in names and found[1] == "extra var"}
+    values, errors = check_all(own or (), mine)
+    return values, errors, {name: found for name, found in given.items() if name not in mine}
 
 
 def _inline(settings: Iterable[Setting], fleet: Fleet) -> dict[str, tuple[object, str]]:
