@@ -305,7 +305,13 @@ def test_a_device_that_is_taken_out_cannot_come_back(fleet: LabFleet, tmp_path: 
             f"--auth-supernode-private-key={key}",
             f"--port={free_ports(1)[0]}",
         ],
-        env={**os.environ, "FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"},
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # it calls flower-superexec
+            "FLWR_HOME": str(tmp_path),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+        },
         stdout=said.open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 from ansible import constants as C  # noqa: N812 (Ansible's own name for it)
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
@@ -12,7 +15,7 @@ type: stdout
 short_description: Ansible's default output with plain lines for a user's mistakes
 description:
   - Where a task fails with RV(user_errors), prints these lines and nothing else. Includes are named with C(-v)
-    only.
+    only. In a pipe or a file, too, each line is there at once.
   - All other output is C(default)'s.
 extends_documentation_fragment: [default_callback, result_format_callback]
 """
@@ -22,6 +25,12 @@ class CallbackModule(Default):  # type: ignore[misc]
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "fleet"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Ansible flushes at its end alone: rounds would come all at once.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
         lines = result.result.get("user_errors")
