@@ -121,17 +121,24 @@ def test_a_resumed_run_goes_on_with_the_next_round(fleet: LocalFleet, run: tuple
     assert after < 1.0
 
 
-def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: LocalFleet) -> None:
-    log = fleet.folder / "state/device2/log/supernode.log"
-    seen = log.stat().st_size
+@contextmanager
+def playing(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Begin a run, and leave it to itself."""
     with subprocess.Popen(
-        fleet.command("run_fl", "rounds=2", "min_devices=2", *QUICK),
+        fleet.command("run_fl", *settings, *QUICK),
         cwd=PROJECT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as playbook:
+        yield playbook
+
+
+def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: LocalFleet) -> None:
+    log = fleet.folder / "state/device2/log/supernode.log"
+    seen = log.stat().st_size
+    with playing(fleet, "rounds=2", "min_devices=2") as playbook:
         wait_for(lambda: b"flwr-clientapp" in log.read_bytes()[seen:], "device2 begins to train", 180)
         commands = {process: " ".join(process.cmdline()) for process in fleet.processes()}
         supernode = next(
@@ -154,14 +161,7 @@ def after_round_1(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Pope
     """Begin a run, and wait until its first round is over."""
     runs = fleet.folder / "state/hub/runs"
     before = set(os.listdir(runs))
-    with subprocess.Popen(
-        fleet.command("run_fl", *settings, *QUICK),
-        cwd=PROJECT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as playbook:
+    with playing(fleet, *settings) as playbook:
         wait_for(
             lambda: any(len(rows(path)) for path in runs.glob("*/rounds.csv") if path.parent.name not in before),
             "round 1 is over",
