@@ -20,6 +20,8 @@ MOUNT = Path("/sys/fs/cgroup")
 # place that is theirs; in the hybrid set-up that is the empty version 2 beside the others.
 CONTROLLERS = ("memory", "cpu", "freezer", "systemd")
 HYBRID = "unified"
+# What an engine of containers inside makes groups in, besides.
+ENGINE = ("blkio", "cpuacct", "cpuset", "devices", "pids")
 PERIOD = 100_000  # microseconds
 
 
@@ -46,6 +48,10 @@ class Group:
             return
         for path in self.paths.values():
             path.mkdir(parents=True, exist_ok=True)
+        if cores := self.paths.get("cpuset"):
+            for folder in (cores.parent, cores):  # which begin without any, and then nobody may enter
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    (folder / name).write_text((folder.parent / name).read_text())
         (self.paths["memory"] / "memory.limit_in_bytes").write_text(str(memory * 2**20))
         (self.paths["cpu"] / "cpu.cfs_period_us").write_text(str(PERIOD))
         (self.paths["cpu"] / "cpu.cfs_quota_us").write_text(str(int(cpus * PERIOD)))
@@ -129,8 +135,10 @@ def _unit(name: str) -> str:
     return name.replace("/", "-") + ".scope"
 
 
-def group(name: str) -> Group:
+def group(name: str, *, engine: bool = False) -> Group:
     """Return the group `lab/host` for the caller's place in the hierarchy, without making it.
+
+    With `engine` a Docker engine can make groups below it.
 
     Raises:
         LabError: control groups here are neither version 1 nor version 2 under systemd.
@@ -141,10 +149,11 @@ def group(name: str) -> Group:
         for controller in controllers.split(","):
             own[controller.removeprefix("name=") or HYBRID] = path.lstrip("/")
     if "memory" in own:
-        missing = [controller for controller in CONTROLLERS if controller not in own]
+        needed = [*CONTROLLERS, *ENGINE] if engine else [*CONTROLLERS]
+        missing = [controller for controller in needed if controller not in own]
         if missing:
             raise LabError(f"control groups lack {', '.join(missing)}: mount them below {MOUNT}")
-        wanted = [*CONTROLLERS, HYBRID] if (MOUNT / HYBRID).is_dir() else CONTROLLERS
+        wanted = [*needed, HYBRID] if (MOUNT / HYBRID).is_dir() else needed
         return Group(name, {key: MOUNT / key / own[key] / name for key in wanted})
     if not Path("/run/systemd/system").is_dir():
         raise LabError("control groups of version 2 are driven through systemd, which does not run here")

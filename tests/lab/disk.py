@@ -32,6 +32,11 @@ class Disk:
         """The folder that a host sees as :data:`SWAP_FOLDER`."""
         return self.volume / "swap"
 
+    @property
+    def docker(self) -> Path:
+        """The folder that a host with a Docker engine sees as the engine's own: its overlays cannot lie on another."""
+        return self.volume / "docker"
+
     def make(self, size: int) -> None:
         """Make an empty image of `size` MiB."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +51,7 @@ class Disk:
             place.mkdir(parents=True, exist_ok=True)
         if not mounted(self.volume):
             run(["mount", "-o", "loop,discard", self.image, self.volume])
-        for name in ("upper", "work", "swap"):
+        for name in ("upper", "work", "swap", "docker"):
             (self.volume / name).mkdir(exist_ok=True)
         if not mounted(self.root):
             options = f"lowerdir={lower},upperdir={self.volume}/upper,workdir={self.volume}/work"

@@ -34,6 +34,7 @@ class HostSpec:
         arch: Debian's name of its architecture.
         os: the system on its disk.
         machine: a container of systemd-nspawn, or a virtual machine of QEMU.
+        docker: whether a Docker engine can run in it; in a virtual machine it always can.
     """
 
     name: str
@@ -44,6 +45,7 @@ class HostSpec:
     arch: str
     os: str
     machine: str
+    docker: bool = False
 
     @property
     def emulated(self) -> bool:
@@ -93,7 +95,7 @@ def parse(data: Any, source: str) -> Fleet:
 
 
 def _host(data: Any, source: str) -> HostSpec:
-    reader = Reader(data, source, ("name", "kind", "memory", "cpus", "disk", "arch", "os", "machine"))
+    reader = Reader(data, source, ("name", "kind", "memory", "cpus", "disk", "arch", "os", "machine", "docker"))
     name = reader.text("name")
     if not HOST_NAME.fullmatch(name):
         raise LabError(f"{source}: name must be 2 to 32 of a-z, 0-9 and -, from a letter on, not {name!r}")
@@ -109,4 +111,5 @@ def _host(data: Any, source: str) -> HostSpec:
         arch=reader.choice("arch", ARCHITECTURES if machine == "container" else ("arm64",), DEFAULT_ARCH[machine]),
         os=reader.choice("os", SYSTEMS, "debian-12"),
         machine=machine,
+        docker=reader.flag("docker"),
     )

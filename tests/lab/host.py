@@ -17,7 +17,7 @@ from .cgroups import Group
 from .disk import SWAP_FOLDER, Disk, mounted
 from .errors import LabError, run
 from .fleet import HostSpec
-from .inside import RESET_CLOCK, SET_CLOCK
+from .inside import ENGINE, RESET_CLOCK, SET_CLOCK
 from .kind import write
 from .names import Names
 from .registries import Registries
@@ -101,6 +101,9 @@ class Host:
         }.items():
             if text:
                 write(root / path, text)
+        if self.spec.docker:
+            write(root / "etc/systemd/system/lab-engine.service", ENGINE)
+            run(["chroot", root, "systemctl", "--quiet", "enable", "lab-engine"])
         self.spec.kind.install(root)
 
     def _accounts(self, root: Path, public_key: str) -> None:
@@ -119,6 +122,7 @@ class Host:
         space = network.NAMESPACES / self.machine
         nspawn = [
             "nsenter", f"--net={space}",  # or /sys would show the machine's interfaces
+            *(["env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"] if self.spec.docker else []),
             "systemd-nspawn", "--quiet", "--boot", f"--directory={self.disk.root}",
             f"--machine={self.machine}", f"--hostname={self.spec.name}", "--register=no", "--keep-unit",
             "--private-users=no", "--console=pipe", "--link-journal=no",
@@ -128,6 +132,7 @@ class Host:
             f"--bind-ro={lxcfs}:{LXCFS}",
             *(f"--bind-ro={LXCFS}/proc/{name}:/proc/{name}" for name in LXCFS_FILES),
             *(f"--bind-ro={folder}" for folder in folders),
+            *(self._engine() if self.spec.docker else []),
         ]  # fmt: skip
         words = " ".join(shlex.quote(word) for word in nspawn)
         loop = f"while :; do {words}; status=$?; [ $status -eq {REBOOT} ] || exit $status; done"
@@ -135,6 +140,11 @@ class Host:
         argv = [*self.group.prefix(self.spec.memory, self.spec.cpus), *self._pin(), "/bin/sh", "-c", loop]
         with (self.disk.folder / "console.log").open("ab") as console:
             detached(argv, console)
+
+    def _engine(self) -> list[str]:
+        """Return the options with which a Docker engine runs inside: its bridge, its keyrings, its overlays."""
+        place = f"--bind={self.disk.docker}:/var/lib/docker"
+        return ["--capability=CAP_NET_ADMIN", "--system-call-filter=@keyring", place]
 
     def _pin(self) -> list[str]:
         """Return the words that show a host no more cores than its share, spread over the machine's."""

@@ -1,4 +1,4 @@
-"""What faults run inside a host."""
+"""What the lab runs inside a host: faults, and what an engine of containers needs."""
 
 # Takes memory in small processes, so that a host that needs more loses its own largest one and not the fault.
 TAKE_MEMORY = """
@@ -40,4 +40,18 @@ rm -rf /etc/ld.so.preload /etc/faketimerc /run/lab-clock
 touch /etc/environment
 sed -i /^FAKETIME_DONT_FAKE_MONOTONIC=1$/d /etc/environment
 systemctl unset-environment FAKETIME_DONT_FAKE_MONOTONIC
+"""
+
+# systemd-nspawn shows the control groups of version 1 read-only but for systemd's own.
+ENGINE = """\
+[Unit]
+Description=Control groups for an engine of containers
+Before=docker.service containerd.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for place in /sys/fs/cgroup/*/; do mount -o remount,rw,bind "$place" || true; done'
+
+[Install]
+WantedBy=multi-user.target
 """

@@ -38,6 +38,8 @@ def inventory(names: Names, fleet: Fleet, lab_folder: str, control: str) -> dict
         variables: dict[str, Any] = {"ansible_host": names.address(index), "ansible_user": host.kind.user}
         if host.kind.model and host.machine == "container":
             variables["fleet_device_tree"] = DEVICE_TREE
+        if host.kind.group == "jetsons" and not host.docker:
+            variables["jetson_runtime"] = "cpu"  # there is no GPU
         groups[host.kind.group][host.name] = variables
     boards = {name: {"hosts": groups[name]} for name in ("raspberry_pis", "jetsons")}
     options = f'-o UserKnownHostsFile="{lab_folder}/{KNOWN_HOSTS}" -o GlobalKnownHostsFile=/dev/null'

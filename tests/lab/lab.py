@@ -50,14 +50,17 @@ class Lab:
         self.names = lab
         self.fleet = hosts
 
-        def group(host: str) -> Group:
+        def group(host: str, *, engine: bool = False) -> Group:
             name = lab.cgroup(host)
             if groups is None:
-                return cgroups.group(name)
+                return cgroups.group(name, engine=engine)
             return Group(name, {controller: Path(path) for controller, path in groups[host].items()})
 
         numbered = enumerate(hosts.hosts)
-        self.hosts = {spec.name: KINDS[spec.machine](lab, index, spec, group(spec.name)) for index, spec in numbered}
+        self.hosts = {
+            spec.name: KINDS[spec.machine](lab, index, spec, group(spec.name, engine=spec.docker))
+            for index, spec in numbered
+        }
         self.lxcfs = Lxcfs(lab.folder, group(LXCFS))
         self.settings = SharedSettings(lab.lab)
         self.folders: tuple[Path, ...] = ()

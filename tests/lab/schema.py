@@ -62,6 +62,13 @@ class Reader:
             raise LabError(f"{self.source}: {key} must be a number from {low:g} to {high:g}, not {value!r}")
         return float(value)
 
+    def flag(self, key: str) -> bool:
+        """Return true or false, which it is where the key is absent."""
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise LabError(f"{self.source}: {key} must be true or false, not {value!r}")
+        return value
+
     def mapping(self, key: str) -> dict[str, str]:
         """Return a mapping of text to text, empty where the key is absent."""
         value = self.data.get(key, {})
