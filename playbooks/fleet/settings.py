@@ -225,6 +225,30 @@ FLEET: tuple[Setting, ...] = (
         per_host=True,
     ),
     Setting(
+        "jetson_runtime",
+        "str",
+        "auto",
+        "what a device trains in: a virtual environment, a container, or a virtual environment without the GPU; `auto` "
+        "is by a Jetson's JetPack (7 venv, 6 container, older ones cpu), and venv elsewhere",
+        choices=("auto", "venv", "container", "cpu"),
+        per_host=True,
+    ),
+    Setting(
+        "jetson_nearest",
+        "bool",
+        False,
+        "treat a Jetson whose L4T release is not known as the nearest known one; else it is refused",
+        per_host=True,
+    ),
+    Setting(
+        "install_jetpack",
+        "bool",
+        False,
+        "provision.yml: install nvidia-jetpack on a Jetson that lacks it; several GB",
+        per_host=True,
+    ),
+    Setting("jtop", "bool", True, "provision.yml: jtop (jetson-stats) on a Jetson, as a service", per_host=True),
+    Setting(
         "power_mode",
         "str",
         "keep",
@@ -242,7 +266,8 @@ FLEET: tuple[Setting, ...] = (
         "headless",
         "bool",
         False,
-        "a Raspberry Pi boots without a desktop, and with little memory for its GPU; false leaves both as they are",
+        "a Raspberry Pi or Jetson boots without its desktop (about 800 MB on a Jetson), and a Pi with little memory "
+        "for its GPU; false puts back what this switched off",
         per_host=True,
     ),
 )

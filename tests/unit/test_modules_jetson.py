@@ -1,4 +1,4 @@
-"""The modules nvpmodel and jetson_clocks, against what the vendor's commands are recorded to say."""
+"""The modules nvpmodel, jetson_clocks and jetson_facts, against what the vendor's commands are recorded to say."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from unit.driving import run_module
 
 TABLE = yaml.safe_load((Path(__file__).parent / "nvpmodel.yml").read_text(encoding="utf-8"))
+BOARDS = yaml.safe_load((Path(__file__).parent / "jetson_facts.yml").read_text(encoding="utf-8"))
 SAYS = """#!{python}
 import json, sys
 from pathlib import Path
@@ -113,3 +114,22 @@ def test_clocks_that_cannot_be_asked_for(tmp_path: Path) -> None:
         tmp_path, "on", [{"argv": ["--show"], "says": "Error: Run this script as a root user\n", "status": 1}]
     )
     assert result["msg"].endswith("--show failed: Error: Run this script as a root user")
+
+
+@pytest.mark.parametrize("case", BOARDS["cases"], ids=lambda case: case["it"])
+def test_jetson_facts(tmp_path: Path, case: dict[str, Any]) -> None:
+    tree, release = tmp_path / "device-tree", tmp_path / "nv_tegra_release"
+    if "model" in case:
+        tree.mkdir()
+        (tree / "model").write_text(case["model"] + "\0")
+        (tree / "compatible").write_text("".join(entry + "\0" for entry in case["compatible"]))
+    if "release" in case:
+        release.write_text(BOARDS["releases"][case["release"]])
+    asked = tmp_path / "dpkg-query"  # as on every Debian: status 1, because it does not know some of the names
+    asked.write_text(f"#!/bin/sh\ncat <<'END'\n{case.get('dpkg', '')}END\nexit 1\n")
+    asked.chmod(0o755)
+    known = [32, 35, 36, 38, 39]
+    given = {"device_tree": str(tree), "release_file": str(release), "program": str(asked), "known": known}
+    result = run_module("jetson_facts", given, check=True)
+    wanted = json.loads(json.dumps(case["result"]).replace("RELEASE", str(release)))
+    assert {name: result.get(name) for name in wanted} == wanted
