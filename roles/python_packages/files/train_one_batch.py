@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+import platform
 import time
 
 import flwr
 
 start = time.monotonic()
-seen = {"flwr": flwr.__version__}
+seen = {"python": platform.python_version(), "flwr": flwr.__version__}
 if importlib.util.find_spec("torch"):
     import torch
 
@@ -23,4 +24,6 @@ if importlib.util.find_spec("torch"):
     if not torch.isfinite(loss):
         raise SystemExit(f"the loss of a first batch is {loss.item()}")
     seen |= {"torch": torch.__version__, "device": device}
+    if device == "cuda":
+        seen["gpu"] = torch.cuda.get_device_name(0)
 print(json.dumps(seen | {"seconds": round(time.monotonic() - start, 1)}))
