@@ -1,6 +1,7 @@
 """Print what a host is and what its virtual environment holds, as JSON. Runs in that environment, in a moment.
 
-The arguments are the file of the service that provisioning leaves, and the folder of the device tree.
+The arguments are the file of the service that provisioning leaves, the folder of the device tree, and the file that
+says what a container's image holds, where the device trains in one.
 """
 
 import json
@@ -50,6 +51,16 @@ def started(service_file: Path) -> float:
     return time.time() - age - 86400 * int(days or 0)
 
 
+def packages() -> dict[str, str | None]:
+    """Return in what the device trains, with its versions: this environment, or an image."""
+    try:
+        image = json.loads(Path(sys.argv[3]).read_text(encoding="utf-8"))
+    except OSError:
+        here = {"python": platform.python_version(), "flwr": version("flwr"), "torch": version("torch")}
+        return {"runtime": "venv", **here}
+    return {"runtime": "container", **{name: image.get(name) for name in ("python", "flwr", "torch")}}
+
+
 service = Path(sys.argv[1])
 print(
     json.dumps(
@@ -57,9 +68,7 @@ print(
             "provisioned": service.exists(),
             "service_started": started(service) if service.exists() else None,
             "board": board(),
-            "python": platform.python_version(),
-            "flwr": version("flwr"),
-            "torch": version("torch"),
+            **packages(),
         }
     )
 )
