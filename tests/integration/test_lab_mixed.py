@@ -58,7 +58,7 @@ def test_each_device_trains_in_what_the_table_says_and_the_run_finishes(fleet: L
     assert record["status"] == "finished"
     assert {device["host"]: device["runtime"] for device in record["devices"]} == TABLE
     assert {device["flwr"] for device in record["devices"]} == {record["server"]["flwr"]}
-    assert "SuperNode ID" in (folder / "logs/orin-nano/supernode.log").read_text()
+    assert "Sent successfully" in (folder / "logs/orin-nano/supernode.log").read_text()
 
 
 def test_the_supernode_in_a_container_has_its_own_cid_and_key_and_no_more_rights(fleet: LabFleet) -> None:
