@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _STATUS = {"finished:completed": "finished", "finished:stopped": "stopped"}
-_UNKNOWN = dict.fromkeys(("board", "architecture", "cores", "memory_mb", "python", "flwr", "torch"))
+_UNKNOWN = dict.fromkeys(("board", "architecture", "cores", "memory_mb", "runtime", "gpu", "python", "flwr", "torch"))
 
 
 def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:

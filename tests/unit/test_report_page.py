@@ -211,6 +211,16 @@ def test_hostile_words_stay_words(tmp_path: Path, field: str) -> None:
     assert EVIL in page_of(tmp_path).words
 
 
+def test_the_machines_say_what_they_train_in(tmp_path: Path) -> None:
+    info = folders.info(HOSTS, 1)
+    info["devices"][0] |= {"runtime": "container", "gpu": "Orin"}
+    info["devices"][1] |= {"runtime": "venv", "gpu": None}
+    folders.write_run(tmp_path, info)
+    cells = render(load_run(tmp_path))
+    assert "<td>container, Orin</td>" in cells
+    assert "<td>venv</td>" in cells
+
+
 def test_bars_of_many_rounds_are_means() -> None:
     assert rounds_per_bar(4, 3) == 1
     assert rounds_per_bar(4, 60) == 1

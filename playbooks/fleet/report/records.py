@@ -48,6 +48,8 @@ class Host(Record):
     architecture: Text | None = None
     cores: int | None = None
     memory_mb: float | None = None
+    runtime: Text | None = None
+    gpu: Text | None = None
     python: Text | None = None
     flwr: Text | None = None
     torch: Text | None = None

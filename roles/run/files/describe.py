@@ -52,13 +52,19 @@ def started(service_file: Path) -> float:
 
 
 def packages() -> dict[str, str | None]:
-    """Return in what the device trains, with its versions: this environment, or an image."""
+    """Return in what the device trains, with its versions and the GPU of the batch that was tried at provisioning."""
     try:
         image = json.loads(Path(sys.argv[3]).read_text(encoding="utf-8"))
     except OSError:
         here = {"python": platform.python_version(), "flwr": version("flwr"), "torch": version("torch")}
-        return {"runtime": "venv", **here}
-    return {"runtime": "container", **{name: image.get(name) for name in ("python", "flwr", "torch")}}
+        return {"runtime": "venv", **here, "gpu": tried().get("gpu")}
+    return {"runtime": "container", **{name: image.get(name) for name in ("python", "flwr", "torch", "gpu")}}
+
+
+def tried() -> dict[str, str]:
+    """Return what the last batch said that was tried in this environment; on the controller there is none."""
+    proofs = sorted(Path(sys.prefix).glob("runs-*.json"), key=lambda path: path.stat().st_mtime)
+    return json.loads(proofs[-1].read_text(encoding="utf-8")) if proofs else {}
 
 
 service = Path(sys.argv[1])
