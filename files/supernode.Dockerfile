@@ -3,6 +3,8 @@
 # itself (a torch for its GPU) is seen through --system-site-packages.
 ARG BASE
 FROM ${BASE} AS packages
+# By this the role finds it once the image is built, and removes it.
+LABEL flowerbed=packages
 COPY wheels /opt/flowerbed/wheels
 RUN python3 -m venv --system-site-packages --without-pip /opt/flowerbed/venv \
     && UV_CACHE_DIR=/opt/flowerbed/cache /opt/flowerbed/wheels/uv pip install --offline --no-index --no-deps --no-config \

@@ -63,7 +63,7 @@ def test_each_device_trains_in_what_the_table_says_and_the_run_finishes(fleet: L
 
 def test_the_supernode_in_a_container_has_its_own_cid_and_key_and_no_more_rights(fleet: LabFleet) -> None:
     cid = list(TABLE).index("orin-nano")
-    inside = fleet.lab.ssh("orin-nano", "sudo docker top supernode -o user,args")
+    inside = fleet.lab.ssh("orin-nano", "sudo docker top supernode -eo pid,user,args")
     assert f"partition-id={cid} num-partitions=4" in inside
     assert "--auth-supernode-private-key=/var/lib/flowerbed/keys/supernode" in inside
     shown = "{{.HostConfig.CapDrop}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.NetworkMode}} {{.HostConfig.Runtime}}"
@@ -82,5 +82,6 @@ def test_a_container_ends_with_its_service_and_goes_with_its_device(fleet: LabFl
     assert fleet.lab.ssh("orin-nano", "sudo docker ps --all --quiet") == ""
     done = fleet.play("remove_device", "device=orin-nano")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert fleet.lab.ssh("orin-nano", "sudo docker image ls --quiet flowerbed/supernode") == ""
+    images = fleet.lab.ssh("orin-nano", "sudo docker image ls --all --format '{{.Repository}}:{{.Tag}}'")
+    assert images.split() == ["lab:base"]
     assert fleet.lab.ssh("orin-nano", "ls -d /var/lib/flowerbed /opt/flowerbed 2>/dev/null", check=False) == ""
