@@ -8,12 +8,18 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LABS = ("test_lab", "test_over_ssh", "test_pi", "test_provision_arm64")
-OWN = ("test_molecule.py", "test_fresh_clone.py")  # with hosts or fleets of their own
+MOLECULE = "test_molecule.py"
+OWN = ("test_fresh_clone.py", MOLECULE)  # with hosts or fleets of their own
 
 
 def group(nodeid: str) -> str:
-    """Return what a test is in one process with: its file, or all that boot labs, or share a fleet on this machine."""
+    """Return what a test is in one process with: its file, or all that boot labs, or share a fleet on this machine.
+
+    A role's scenario is alone with itself.
+    """
     path = PurePath(nodeid.split("::")[0])
+    if path.name == MOLECULE:
+        return nodeid
     if path.parent.name != "integration" or path.name in OWN:
         return path.name
     return "labs" if path.name.startswith(LABS) else "fleets"
@@ -33,5 +39,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SideBySid
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    order = ["test_molecule.py", "fleets", "labs", *OWN]
-    items.sort(key=lambda item: order.index(found) if (found := group(item.nodeid)) in order else len(order))
+    order = ["labs", "fleets", *OWN]
+
+    def place(item: pytest.Item) -> int:
+        found = group(item.nodeid).split("::")[0].rpartition("/")[2]
+        return order.index(found) if found in order else len(order)
+
+    items.sort(key=place)
