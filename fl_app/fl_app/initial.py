@@ -11,17 +11,19 @@ from torch import nn
 from fl_app import weights
 from fl_app.datasets import DataSet
 from fl_app.errors import AppError
-from fl_app.models import build_model, entry_of, head_of, side_of
+from fl_app.models import build_model, entry_of, head_of, local_of, side_of
 from fl_app.settings import Config
 
 
-def build(config: Config, entry: DataSet, folder: Path | None, *, whole: bool) -> nn.Module:
+def build(config: Config, entry: DataSet, folder: Path | None, *, whole: bool, classes: int | None = None) -> nn.Module:
     """Return the model of ``config``; ``folder`` holds the run's weights.
 
-    ``whole``: read them though all of them will be replaced by a message's arrays. Raises `AppError`.
+    ``whole``: read them though all of them will be replaced by a message's arrays. ``classes``: where they are not the
+    data set's, but a device's own. Raises `AppError`.
     """
     side = side_of(config, entry)
-    model = build_model(config.model, entry.channels, side, len(entry.classes), config.seed)
+    outputs = len(entry.classes) if classes is None else classes
+    model = build_model(config.model, entry.channels, side, outputs, config.seed)
     if config.weights and folder is not None and (whole or config.finetune == "head"):
         weights.load(model, folder)
     if config.finetune == "head":
@@ -48,16 +50,23 @@ def freeze(model: nn.Module) -> None:
 def travelling(model: nn.Module) -> list[str]:
     """Return the names of the arrays that messages carry: all, or the trained ones where others are frozen.
 
-    Frozen layers keep the statistics of their batch normalisation, too.
+    Frozen layers keep the statistics of their batch normalisation, too. What is a device's own never travels.
     """
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     frozen = any(not parameter.requires_grad for parameter in model.parameters())
-    return trained if frozen else list(model.state_dict())
+    own = set(local(model))
+    return [name for name in (trained if frozen else model.state_dict()) if name not in own]
+
+
+def local(model: nn.Module) -> list[str]:
+    """Return the names of the arrays that are a device's own."""
+    layer = local_of(model)
+    return [name for name in model.state_dict() if layer and name.startswith(f"{layer}.")]
 
 
 def staying(model: nn.Module) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays that no message carries, by name."""
-    moving = set(travelling(model))
+    """Return the arrays that no message carries and all devices have alike, by name."""
+    moving = {*travelling(model), *local(model)}
     return {name: t.detach().cpu().contiguous().numpy() for name, t in model.state_dict().items() if name not in moving}
 
 

@@ -7,7 +7,7 @@ that maps a float batch of shape (batch, channels, side, side) to logits of shap
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fl_app.errors import AppError, one_line
@@ -24,13 +24,15 @@ class Model:
     """A model: how it is built, and one line about it.
 
     ``channels_last``: it trains faster with the channels as the innermost dimension; measured by
-    tests/bench/training.py, for what helps one model slows another. ``timm``: its name there.
+    tests/bench/training.py, for what helps one model slows another. ``timm``: its name there. ``reid``: it is for
+    re-identification, and takes 0 classes, too: then it returns features.
     """
 
     build: "Callable[[int, int, int], Module]"
     help: str
     channels_last: bool = False
     timm: str = ""
+    reid: bool = False
 
 
 def _net(channels: int, side: int, classes: int) -> "Module":
@@ -128,6 +130,15 @@ def _of_timm(name: str, help: str) -> Model:
     return Model(build, help, channels_last=True, timm=name)
 
 
+def _reid(backbone: Model, help: str) -> Model:
+    def build(channels: int, side: int, classes: int) -> "Module":
+        from fl_app.reid import ReId
+
+        return ReId(backbone.build(channels, side, 1), classes)  # its own last layer goes
+
+    return replace(backbone, build=build, help=help, reid=True)
+
+
 MODELS = {
     "net": Model(_net, "the small CNN of Flower's PyTorch examples: two convolutions, three linear layers", True),
     "lenet5": Model(_lenet5, "LeNet-5 with batch normalisation"),
@@ -136,13 +147,18 @@ MODELS = {
     "resnet18": Model(_resnet18, "ResNet-18 for 32x32 images, 11 million parameters"),
     "mobilenet_v2": _of_timm("mobilenetv2_100", "MobileNetV2, timm's mobilenetv2_100"),
     "mobilenet_v3_small": _of_timm("mobilenetv3_small_100", "MobileNetV3 small, timm's mobilenetv3_small_100"),
+    "resnet50": _reid(_of_timm("resnet50", ""), "ResNet-50 for re-identification: last stride 1, FedPAV's neck"),
 }
 # Any other of timm's models, as timm/NAME.
 TIMM = re.compile(r"timm/([A-Za-z0-9_.]+)")
+# Any of these as the backbone of a model for re-identification, as reid/NAME and reid/timm/NAME.
+REID = re.compile(f"reid/({TIMM.pattern}|{'|'.join(name for name in MODELS if not MODELS[name].reid)})")
 
 
 def entry_of(name: str) -> Model:
-    """Return the entry of a name of the table or of timm/NAME."""
+    """Return the entry of a name of the table, of timm/NAME or of reid/NAME."""
+    if backbone := REID.fullmatch(name):
+        return _reid(entry_of(backbone[1]), "for re-identification")
     other = TIMM.fullmatch(name)
     return _of_timm(other[1], "of timm") if other else MODELS[name]
 
@@ -170,12 +186,19 @@ def head_of(model: "Module") -> str:
     """Return the name of the layer that gives the logits; raises `AppError` where there is no one such layer."""
     from torch import nn
 
+    if local := local_of(model):
+        return local
     told = getattr(model, "pretrained_cfg", {}).get("classifier")
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     head = told or linear[-1]
     if not isinstance(head, str) or head not in linear:
         raise AppError(f"this model has no one linear layer in the end ({head}): finetune=head and weights need one")
     return head
+
+
+def local_of(model: "Module") -> str:
+    """Return the name of the layer that stays on its device (FedPAV's classifier), empty where all is shared."""
+    return str(getattr(model, "local", ""))
 
 
 def side_of(config: "Config", entry: "DataSet") -> int:
@@ -185,7 +208,7 @@ def side_of(config: "Config", entry: "DataSet") -> int:
     """
     if config.image_size:
         return config.image_size
-    name = TIMM.fullmatch(config.model)
+    name = TIMM.fullmatch(config.model.removeprefix("reid/"))
     if name is not None:
         from fl_app import timm_models
 

@@ -35,6 +35,7 @@ def take_over(folder: RunFolder, earlier: Path) -> bool:
     away = round(time.time() - found[last].stat().st_mtime, 1)
     folder.update(
         resumed_from=left["resumed_from"],
+        first_run=left.get("first_run") or folder.info["first_run"],
         failures=[failure for failure in left["failures"] if failure["round"] <= last],
         outages=[*left["outages"], {"after_round": last, "seconds": away}],
     )

@@ -52,6 +52,12 @@ def _class_share(parts: int, config: "Config") -> "Partitioner":
     return ClassSharePartitioner(parts, config.classes_per_device, config.class_share, config.seed)
 
 
+def _camera(parts: int, config: "Config") -> "Partitioner":
+    from fl_app.by_camera import CameraPartitioner
+
+    return CameraPartitioner(parts, config.seed)
+
+
 # Name -> (builder, the settings beside the seed that shape its parts).
 PARTITIONERS: "dict[str, tuple[Build, tuple[str, ...]]]" = {
     "iid": (_iid, ()),
@@ -59,6 +65,7 @@ PARTITIONERS: "dict[str, tuple[Build, tuple[str, ...]]]" = {
     "shard": (_shard, ("classes_per_device",)),
     "pathological": (_pathological, ("classes_per_device",)),
     "class_share": (_class_share, ("classes_per_device", "class_share")),
+    "camera": (_camera, ()),
 }
 
 
@@ -67,8 +74,10 @@ def shaped_by(config: "Config") -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("partitioner", "seed", *PARTITIONERS[config.partitioner][1])}
 
 
-def partition(labels: "NDArray[np.int64]", parts: int, config: "Config") -> "list[NDArray[np.int64]]":
-    """Divide the images with ``labels`` (shape (n,)) into ``parts`` disjoint parts.
+def partition(
+    labels: "NDArray[np.int64]", parts: int, config: "Config", cameras: "NDArray[np.int64] | None" = None
+) -> "list[NDArray[np.int64]]":
+    """Divide the images with ``labels``, and perhaps ``cameras`` (shape (n,)), into ``parts`` disjoint parts.
 
     Returns the sorted indices of each part. Every image is in one part, but that ``pathological`` leaves out
     the classes that no device was given, and ``shard``, whose shards are of one size, the last few images.
@@ -82,7 +91,8 @@ def partition(labels: "NDArray[np.int64]", parts: int, config: "Config") -> "lis
     # The library's iid partitioner takes the images as they come; the others shuffle by the seed themselves.
     order = np.random.default_rng(config.seed).permutation(len(labels))
     partitioner = PARTITIONERS[config.partitioner][0](parts, config)
-    partitioner.dataset = Dataset.from_dict({"index": order, "label": labels[order]})
+    columns = {"label": labels} if cameras is None else {"label": labels, "camera": cameras}
+    partitioner.dataset = Dataset.from_dict({"index": order, **{name: c[order] for name, c in columns.items()}})
     try:
         with warnings.catch_warnings():
             # The library warns of classes that no device gets; whoever prepares the parts says so in one line.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fl_app import memory, strategies, weights
-from fl_app.datasets import entry_of, find
+from fl_app.datasets import DATASETS, entry_of, find
 from fl_app.errors import AppError
 from fl_app.models import side_of
 from fl_app.partition import partition, shaped_by
@@ -41,8 +41,9 @@ def prepare(config: Config, cids: Iterable[int], own_data: Iterable[int], cache:
     entry = entry_of(config)
     source = find(config.dataset, config.data_folder, entry.side)
     what = [FORMAT, config.dataset, source.fingerprint(), parts, served, shaped_by(config)]
-    if source.classes:
+    if not DATASETS[config.dataset].classes:
         what += [entry.side, source.classes]
+    if source.classes:
         config = replace(config, classes="/".join(source.classes))
     if given := weights.shaped_by(config):
         what += [given, devices]
@@ -68,20 +69,25 @@ def _make(folder: Path, config: Config, source: Source, parts: int, served: list
 
     from fl_app import storage
 
-    classes = entry_of(config).classes
     raw = source.load()
-    _check_labels(raw, source.words, len(classes))
+    # What the parts are told apart by: classes or, where identities are a device's own affair, cameras.
+    classes = raw.cameras.names if raw.cameras else entry_of(config).classes
+    kinds = raw.cameras.train if raw.cameras else raw.train_labels
+    _check_labels(raw, source.words, None if raw.cameras else len(classes))
     _say(f"dividing {len(raw.train_labels)} images into {parts} parts: {config.partitioner}")
-    divided = partition(raw.train_labels, parts, config) if served else []
+    seen_by = raw.cameras.train if raw.cameras else None
+    divided = partition(raw.train_labels, parts, config, seen_by) if served else []
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
         made = Path(name) / folder.name
-        storage.write(made / "server", raw.test_images, raw.test_labels)
+        of_test = {"cameras": raw.cameras.test, "queries": np.asarray(raw.cameras.queries)} if raw.cameras else {}
+        storage.write(made / "server", raw.test_images, raw.test_labels, **of_test)
         labels = {}
         for cid in served:
             chosen = divided[cid]
-            storage.write(made / str(cid), raw.train_images[chosen], raw.train_labels[chosen])
-            labels[str(cid)] = np.bincount(raw.train_labels[chosen], minlength=len(classes)).tolist()
+            more = {} if seen_by is None else {"cameras": seen_by[chosen]}
+            storage.write(made / str(cid), raw.train_images[chosen], raw.train_labels[chosen], **more)
+            labels[str(cid)] = np.bincount(kinds[chosen], minlength=len(classes)).tolist()
         seen = np.sum([*labels.values(), [0] * len(classes)], axis=0)
         if missing := [name for name, count in zip(classes, seen, strict=True) if served and not count]:
             _say(f"no device was sent images of: {', '.join(missing)}")
@@ -92,6 +98,7 @@ def _make(folder: Path, config: Config, source: Source, parts: int, served: list
             "classes": list(classes),
             "train_examples": sum(map(sum, labels.values())),
             "test_examples": len(raw.test_labels),
+            "queries": raw.cameras.queries if raw.cameras else None,
             "alpha": None,
             **shaped_by(config),
             "labels": labels,
@@ -117,11 +124,11 @@ def _write_weights(config: Config, made: Path, devices: list[int]) -> None:
         (made / str(cid) / weights.FILE).hardlink_to(first)
 
 
-def _check_labels(raw: Raw, words: str, classes: int) -> None:
+def _check_labels(raw: Raw, words: str, classes: int | None) -> None:
     for labels in (raw.train_labels, raw.test_labels):
         if len(labels) == 0:
             raise AppError(f"{words}: a split without images")
-        if labels.min() < 0 or labels.max() >= classes:
+        if classes is not None and (labels.min() < 0 or labels.max() >= classes):
             raise AppError(f"{words}: damaged: a label {labels.max()} where the classes are 0 to {classes - 1}")
 
 

@@ -87,23 +87,28 @@ def read_class_folders(folder: Path, classes: Sequence[str], side: int, channels
 
     A subfolder that is named like no class is an error, for its images would be lost.
     """
-    from PIL import Image
-
     pixels, labels = [], []
     for sub in subfolders(folder):
         if sub.name not in classes:
             raise AppError(f"{sub.name!r} is no class of the data set: {', '.join(classes)}")
         for path in images_in(sub):
-            try:
-                with Image.open(path) as picture:
-                    small = picture.convert("L" if channels == 1 else "RGB").resize((side, side))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of damaged files
-                raise AppError(f"{path} is no readable image: {one_line(error)}") from error
-            pixels.append(np.asarray(small, np.uint8).reshape(side, side, channels))
+            pixels.append(read_image(path, side, channels))
             labels.append(classes.index(sub.name))
     if not pixels:
         raise AppError(f"{folder} holds no images: they belong in subfolders named like their class")
     return np.stack(pixels), np.asarray(labels, np.int64)
+
+
+def read_image(path: Path, side: int, channels: int) -> Images:
+    """Read a picture as (side, side, channels); raises `AppError` where it is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("L" if channels == 1 else "RGB").resize((side, side))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # of damaged files
+        raise AppError(f"{path} is no readable image: {one_line(error)}") from error
+    return np.asarray(small, np.uint8).reshape(side, side, channels)
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """A strategy that hands everything to another one and writes down each round as it ends."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.constant import ErrorCode  # exported nowhere else
@@ -98,19 +98,21 @@ class Recorder(Strategy):
         return self.strategy.aggregate_evaluate(self.now.number, self._receive(replies, "evaluate"))
 
     def end_of_round(
-        self, evaluate: Callable[[ArrayRecord], tuple[float, float]]
+        self, evaluate: Callable[[ArrayRecord], Mapping[str, float]]
     ) -> Callable[[int, ArrayRecord], MetricRecord]:
         """Return the ``evaluate_fn`` of `Strategy.start`, called before the first round and after each.
 
-        ``evaluate`` returns loss and accuracy of the global model on the server's test set.
+        ``evaluate`` returns the scores of the global model on the server's test set, by their columns.
         """
 
         def end(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-            loss, accuracy = evaluate(arrays)
+            scores = evaluate(arrays)
             checkpoints.save(self.folder, self.done + server_round, arrays, self.strategy, self.state)
             if server_round > 0:
-                self._write(loss, accuracy)
-            return MetricRecord({"loss": loss, "accuracy": accuracy})
+                self._write(scores)
+            elif not self.done:
+                self.folder.update(beginning=dict(scores))
+            return MetricRecord(dict(scores))
 
         return end
 
@@ -132,17 +134,16 @@ class Recorder(Strategy):
             self.folder.update()
         return ordered
 
-    def _write(self, loss: float, accuracy: float) -> None:
-        tables = self.now.tables(loss, accuracy)
+    def _write(self, scores: Mapping[str, float]) -> None:
+        tables = self.now.tables(scores)
         self.folder.update()
         for table, rows in tables.items():
             self.folder.add(table, rows)
         logger.info(
-            "round %d/%d  loss %.3f  accuracy %.3f  devices %d/%d  %.1f s",
+            "round %d/%d  %s  devices %d/%d  %.1f s",
             self.now.number,
             self.rounds,
-            loss,
-            accuracy,
+            "  ".join(f"{name} {score:.3f}" for name, score in scores.items()),
             len(self.now.trained),
             len(self.now.sampled),
             tables["rounds"][0]["seconds"],

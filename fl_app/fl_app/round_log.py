@@ -10,9 +10,14 @@ from flwr.app import Message, Metadata
 from fl_app.arrays import count_bytes
 
 PHASES = ("load", "train", "evaluate")
-DEVICE_METRICS = ("train_loss", "train_accuracy", "train_seconds", "eval_loss", "eval_accuracy")
-# Of a round, over its devices: means, weighted by their examples.
-MEANS = {"train": ("train_loss", "train_accuracy"), "evaluate": ("eval_loss", "eval_accuracy")}
+DEVICE_METRICS = (
+    "train_loss", "train_accuracy", "train_seconds", "eval_loss", "eval_accuracy", "eval_rank1", "eval_mAP",
+)  # fmt: skip
+# Of a round, over its devices: means, weighted by their examples, of those that the devices tell.
+MEANS = {
+    "train": ("train_loss", "train_accuracy"),
+    "evaluate": ("eval_loss", "eval_accuracy", "eval_rank1", "eval_mAP"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class RoundLog:
             self.trained = answered
         metrics = [metrics_of(reply) for reply in good]
         if examples := sum(m["num-examples"] for m in metrics):
-            self.means |= {name: sum(m["num-examples"] * m[name] for m in metrics) / examples for name in MEANS[phase]}
+            told = [name for name in MEANS[phase] if all(name in m for m in metrics)]
+            self.means |= {name: sum(m["num-examples"] * m[name] for m in metrics) / examples for name in told}
         return good + errors, reasons
 
     def _note(self, device: Device, metrics: Mapping[str, float], phase: str) -> None:
@@ -99,8 +105,8 @@ class RoundLog:
         if phase == "train":
             row["examples"] = int(metrics["num-examples"])
 
-    def tables(self, loss: float, accuracy: float) -> dict[str, list[dict[str, Any]]]:
-        """End the round and return its rows of each table; the round's own comes last.
+    def tables(self, scores: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+        """End the round and return its rows of each table; the round's own, with the ``scores``, comes last.
 
         ``wait`` is what the device's other phases leave of the round: transfer, Flower, other devices.
         """
@@ -114,8 +120,7 @@ class RoundLog:
             timings += [{**who, "phase": phase, "seconds": seconds} for phase, seconds in phases.items()]
         row = {
             "round": self.number,
-            "loss": loss,
-            "accuracy": accuracy,
+            **scores,
             **self.means,
             "devices": len(self.trained),
             "failures": len(self.failed),

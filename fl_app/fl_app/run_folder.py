@@ -27,6 +27,12 @@ COLUMNS = {
         "train_accuracy",
         "eval_loss",
         "eval_accuracy",
+        "rank1",
+        "rank5",
+        "rank10",
+        "mAP",
+        "eval_rank1",
+        "eval_mAP",
     ),
     "devices": (
         "round",
@@ -39,6 +45,8 @@ COLUMNS = {
         "eval_accuracy",
         "peak_memory_mb",
         "train_accuracy",
+        "eval_rank1",
+        "eval_mAP",
     ),
     "timings": ("round", "cid", "host", "phase", "seconds"),
 }

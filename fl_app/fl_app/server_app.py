@@ -25,6 +25,7 @@ def main(grid: Grid, context: Context) -> None:
         model=None,
         versions=host.versions(),
         resumed_from=None,
+        first_run=str(context.run_id),
         error=None,
         devices={},
         failures=[],

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fl_app import reid_settings
 from fl_app.algorithms import ALGORITHMS
 from fl_app.datasets import DATASETS
 from fl_app.errors import AppError
-from fl_app.models import MODELS, TIMM
+from fl_app.models import MODELS, REID, TIMM
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.partition import PARTITIONERS
 from fl_app.strategies import NOT_FOR_ARRAYS, STRATEGIES
@@ -94,8 +95,8 @@ SETTINGS = (
         "model",
         "model to train",
         choices=tuple(MODELS),
-        pattern=TIMM.pattern,
-        says="or timm/NAME, any model of timm's",
+        pattern=f"{TIMM.pattern}|{REID.pattern}",
+        says="or timm/NAME, any model of timm's, or reid/NAME, any of these for re-identification",
     ),
     Setting(
         "weights",
@@ -114,8 +115,11 @@ SETTINGS = (
         max=1024,
     ),
     Setting("algorithm", "what devices add to the loss, beside what the strategy does", choices=tuple(ALGORITHMS)),
-    Setting("tau", "temperature of algorithm=FedNTD", min=0, exclusive_min=True),
-    Setting("beta", "weight of the distillation in algorithm=FedNTD", min=0),
+    Setting("tau", "temperature of algorithm=FedNTD and FedPAV-NTD", min=0, exclusive_min=True),
+    Setting("beta", "weight of the distillation in algorithm=FedNTD and FedPAV-NTD", min=0),
+    Setting(
+        "random_erasing", "re-identification: share of the training images that get a blank rectangle", min=0, max=1
+    ),
     Setting("epochs", "passes over its training split that a device makes in a round", min=1),
     Setting("batch_size", "images in a training step", min=1),
     Setting("lr", "learning rate on the devices", min=0, exclusive_min=True),
@@ -132,7 +136,11 @@ SETTINGS = (
         "folder on the controller that holds the data set's original files, or for imagefolder a folder a class; "
         "empty: look in the usual places, then download",
     ),
-    Setting("partitioner", "how the training images are divided among the devices", choices=tuple(PARTITIONERS)),
+    Setting(
+        "partitioner",
+        "how the training images are divided among the devices; camera is for re-identification",
+        choices=tuple(PARTITIONERS),
+    ),
     Setting(
         "alpha",
         "concentration of partitioner=dirichlet; the smaller, the more the devices differ",
@@ -153,7 +161,7 @@ SETTINGS = (
     ),
     Setting(
         "validation_fraction",
-        "fraction of its images that a device keeps for evaluation",
+        "fraction of its images, or for re-identification of its identities, that a device keeps for evaluation",
         min=0,
         max=0.5,
         exclusive_min=True,
@@ -182,6 +190,7 @@ class Config:
     algorithm: str
     tau: float
     beta: float
+    random_erasing: float
     epochs: int
     batch_size: int
     lr: float
@@ -214,6 +223,7 @@ class Config:
             raise AppError(f"run configuration: {unknown[0]!r} is no setting of this app")
         checked = {setting.key: _check(setting, values[setting.key], type(own[setting.key])) for setting in SETTINGS}
         config = cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
+        reid_settings.check(config)
         if config.finetune == "head" and not config.weights:
             raise AppError("finetune=head trains the last layer alone: set weights for the others")
         if config.min_train_devices > config.min_devices:

@@ -16,18 +16,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Cameras:
+    """Which of the cameras ``names`` saw each image, int64 (n,); the first ``queries`` test images are the queries."""
+
+    names: tuple[str, ...]
+    train: "Labels"
+    test: "Labels"
+    queries: int
+
+
+@dataclass(frozen=True)
 class Raw:
-    """A data set in memory: uint8 images (n, height, width, channels) and int64 labels (n,)."""
+    """A data set in memory: uint8 images (n, height, width, channels) and int64 labels (n,).
+
+    Where there are ``cameras``, it is for re-identification: labels are identities, and those of the test images,
+    queries and gallery, are not among those of training.
+    """
 
     train_images: "Images"
     train_labels: "Labels"
     test_images: "Images"
     test_labels: "Labels"
+    cameras: Cameras | None = None
 
     def checksum(self) -> str:
-        """Return the SHA-256 of the four arrays' bytes, one after the other."""
+        """Return the SHA-256 of the arrays' bytes, one after the other."""
         digest = hashlib.sha256()
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+        seen = (self.cameras.train, self.cameras.test) if self.cameras else ()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels, *seen):
             digest.update(array.tobytes())
         return digest.hexdigest()
 

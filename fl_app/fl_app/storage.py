@@ -1,6 +1,7 @@
 """The files that hold a device's part or the server's test set: safetensors of uint8 images and int64 labels.
 
-Images are stored as (n, channels, height, width), the layout that torch's layers take.
+Images are stored as (n, channels, height, width), the layout that torch's layers take. For re-identification
+``cameras``, int64 (n,), lie beside the labels, and on the server the number of ``queries``, which are the first images.
 """
 
 from pathlib import Path
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 FILE = "images.safetensors"
 
 
-def write(folder: Path, images: "Images", labels: "Labels") -> None:
-    """Write images of shape (n, height, width, channels) and their labels into ``folder``, which is made."""
+def write(folder: Path, images: "Images", labels: "Labels", **more: "Labels") -> None:
+    """Write images of shape (n, height, width, channels), labels and what else there is into ``folder``, made here."""
     import numpy as np
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True)
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    save_file({"images": planes, "labels": np.ascontiguousarray(labels)}, folder / FILE)
+    others = {name: np.ascontiguousarray(array) for name, array in {"labels": labels, **more}.items()}
+    save_file({"images": planes, **others}, folder / FILE)
 
 
-def read(folder: Path) -> "tuple[Tensor, Tensor]":
-    """Return the images, uint8 (n, channels, height, width), and the labels, int64 (n,), of ``folder``.
+def read(folder: Path, *more: str) -> "tuple[Tensor, ...]":
+    """Return the images, uint8 (n, channels, height, width), the labels, int64 (n,), and ``more``, of ``folder``.
 
     Raises `AppError` where they are absent or damaged.
     """
@@ -37,7 +39,7 @@ def read(folder: Path) -> "tuple[Tensor, Tensor]":
     path = folder / FILE
     try:
         tensors = load_file(path)
-        return tensors["images"], tensors["labels"]
+        return tuple(tensors[name] for name in ("images", "labels", *more))
     except FileNotFoundError:
         raise AppError(f"{path} is not there: this run's data was not sent to this host") from None
     except (OSError, SafetensorError, KeyError) as error:

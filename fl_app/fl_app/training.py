@@ -1,5 +1,6 @@
 """Training and evaluation of a model on images that lie in memory as uint8."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from fl_app import erasing
 from fl_app.algorithms import ALGORITHMS
 from fl_app.device_data import Split
 from fl_app.errors import AppError
@@ -74,19 +76,21 @@ def train(
     start = [p.detach().clone() for p in weights] if proximal_mu else []
     trained, batch_of = _stage(model, data, inputs)
     term = ALGORITHMS[config.algorithm].term
-    # The global model stays as it came: its logits of an image are the same in all passes.
-    teacher = _teach(trained, batch_of, len(data), evaluation_batch(inputs.side)) if term else None
+    erase = erasing.of(config, seed)
+    # The global model stays as it came: its logits of an image are the same in all passes, if the image is.
+    teacher = _teach(trained, batch_of, len(data), evaluation_batch(inputs.side), bool(erase)) if term else None
     trained.train()
     total, right = 0.0, torch.zeros((), device=device)
     for epoch in range(1, config.epochs + 1):
         summed = torch.zeros((), device=device)
         for batch in batches(torch.randperm(len(data)), config.batch_size):
-            logits, labels = trained(batch_of(batch)), data.labels[batch].to(device)
+            images = erase(batch_of(batch)) if erase else batch_of(batch)
+            logits, labels = trained(images), data.labels[batch].to(device)
             loss = cross_entropy(logits, labels)
             summed += loss.detach() * len(batch)
             right += (logits.detach().argmax(1) == labels).sum()
             if term and teacher is not None:
-                loss = loss + term(logits, teacher[batch].to(device), labels, config)
+                loss = loss + term(logits, teacher(batch, images), labels, config)
             if start:
                 moved = [(now - then).square().sum() for now, then in zip(weights, start, strict=True)]
                 loss = loss + proximal_mu / 2 * torch.stack(moved).sum()
@@ -149,6 +153,15 @@ def _stage(model: nn.Module, data: Split, inputs: Inputs) -> tuple[nn.Module, Ca
 
 
 @torch.no_grad()
-def _teach(model: nn.Module, batch_of: Callable[[Tensor], Tensor], images: int, size: int) -> Tensor:
-    """Return the model's logits of all images, shape (images, classes), on the CPU."""
-    return torch.cat([model(batch_of(batch)).cpu() for batch in torch.split(torch.arange(images), size)])
+def _teach(
+    model: nn.Module, batch_of: Callable[[Tensor], Tensor], images: int, size: int, differ: bool
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what gives the logits of the model as it is now, from a batch's indices and its images.
+
+    They are computed once, unless images ``differ`` from one pass to the next.
+    """
+    if differ:
+        frozen = copy.deepcopy(model).eval().requires_grad_(False)
+        return lambda batch, seen: frozen(seen)
+    every = torch.cat([model(batch_of(batch)).cpu() for batch in torch.split(torch.arange(images), size)])
+    return lambda batch, seen: every[batch].to(seen.device)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "weights.safetensors"
 HUB = "imagenet"
+BACKBONE = "backbone."  # how the names begin of a model for re-identification, but for its neck and its classifier
 
 
 def shaped_by(config: "Config") -> dict[str, Any]:
@@ -46,7 +47,7 @@ def write(config: "Config", entry: DataSet, path: Path) -> None:
 
     side = side_of(config, entry)
     model = build_model(config.model, entry.channels, side, len(entry.classes), config.seed)
-    taken = _hub(config, entry, side) if config.weights == HUB else _file(Path(config.weights).expanduser(), model)
+    taken = _hub(config, entry, side) if config.weights == HUB else _file(config, model)
     save_file({name: tensor.contiguous() for name, tensor in taken.items()}, path)
 
 
@@ -62,9 +63,14 @@ def load(model: "nn.Module", folder: Path) -> None:
         raise AppError(f"{path} is not there: this run's weights were not sent to this host") from None
     except (OSError, SafetensorError, RuntimeError) as error:
         raise AppError(f"{path} does not fit the model: {one_line(error)[:200]}") from error
-    head = head_of(model)
-    if wrong := [*unknown, *(name for name in absent if not name.startswith(f"{head}."))]:
+    if wrong := [*unknown, *(name for name in absent if not name.startswith(_fresh(model)))]:
         raise AppError(f"{path} is of another model: {wrong[0]}")
+
+
+def _fresh(model: "nn.Module") -> tuple[str, ...]:
+    """Return how the names begin of what weights from elsewhere need not give."""
+    fresh: tuple[str, ...] = getattr(model, "fresh", None) or (f"{head_of(model)}.",)
+    return fresh
 
 
 def _hub(config: "Config", entry: DataSet, side: int) -> "dict[str, Tensor]":
@@ -74,7 +80,7 @@ def _hub(config: "Config", entry: DataSet, side: int) -> "dict[str, Tensor]":
     if not name:
         raise AppError(f"weights={HUB}: model={config.model} has none on timm's hub; name a model of timm's or a file")
     try:
-        model = timm_models.build(name, entry.channels, side, len(entry.classes), pretrained=True)
+        model = timm_models.build(name, entry.channels, side, len(entry.classes) or 1, pretrained=True)
     except AppError:
         raise
     except Exception as error:  # what timm, its hub and HTTP raise
@@ -83,19 +89,22 @@ def _hub(config: "Config", entry: DataSet, side: int) -> "dict[str, Tensor]":
             "set weights to a file that holds them"
         ) from error
     head = head_of(model)
-    return {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(f"{head}.")}
+    prefix = BACKBONE if entry_of(config.model).reid else ""
+    return {prefix + key: tensor for key, tensor in model.state_dict().items() if not key.startswith(f"{head}.")}
 
 
-def _file(path: Path, model: "nn.Module") -> "dict[str, Tensor]":
-    """Return the arrays of ``path`` by the model's names.
+def _file(config: "Config", model: "nn.Module") -> "dict[str, Tensor]":
+    """Return the arrays of the file that ``weights`` names, by the model's names.
 
     They go by name or, where a file has other names for the same architecture, by their order, all shapes being the
     same. Weights of a first layer for colour images are summed up for grey ones.
     """
+    path = Path(config.weights).expanduser()
     found = given = read(path)
     wanted = model.state_dict()
-    head = head_of(model)
-    body = [name for name in wanted if not name.startswith(f"{head}.")]
+    if entry_of(config.model).reid and not any(name.startswith(BACKBONE) for name in given):
+        found = given = {BACKBONE + name: array for name, array in given.items()}  # of the backbone alone
+    body = [name for name in wanted if not name.startswith(_fresh(model))]
     if not set(body) <= given.keys():
         given = _in_order(given, wanted, body)
         if not given:

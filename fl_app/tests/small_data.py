@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import pickle
 import struct
 from pathlib import Path
@@ -86,3 +87,35 @@ def write_pictures(folder: Path, counts: dict[str, int], size: tuple[int, int] =
         for index in range(count):
             picture = Image.new("RGB", size, (40 * number, 0, 200 - 40 * number))
             picture.save(folder / name / f"{index}.{'jpg' if index % 2 else 'png'}")
+
+
+def write_veri_folder(folder: Path, train: int = 9, test: int = 4, cameras: int = 4, shots: int = 3) -> None:
+    """Write VeRi-776's folders, lists and labels: every vehicle, of a colour of its own, passes every camera.
+
+    Training has the vehicles 1 to ``train``. The queries are the first of each camera, and in the gallery, too.
+    """
+    rng = np.random.default_rng(0)
+    names: dict[str, list[str]] = {"train": [], "query": [], "test": []}
+    for split in names:
+        (folder / f"image_{split}").mkdir(parents=True)
+    for vehicle in range(1, train + test + 1):
+        colour = rng.integers(0, 200, 3)
+        for camera, shot in itertools.product(range(1, cameras + 1), range(shots)):
+            name = f"{vehicle:04d}_c{camera:03d}_{1000 * camera + shot:08d}_{shot}.jpg"
+            pixels = (colour + 10 * camera + rng.integers(0, 8, (20, 24, 1))).astype(np.uint8)
+            for split in ["train"] if vehicle <= train else ["test", "query"] if shot == 0 else ["test"]:
+                Image.fromarray(pixels).save(folder / f"image_{split}" / name)
+                names[split].append(name)
+    for split, listed in names.items():
+        (folder / f"name_{split}.txt").write_text("\n".join(listed) + "\n")
+    for split in ("train", "test"):
+        items = "".join(
+            f'    <Item imageName="{name}" vehicleID="{name[:4]}" cameraID="{name[5:9]}" colorID="1" typeID="1"/>\n'
+            for name in names[split]
+        )
+        root = f"{split.title()}ingImages"
+        text = (
+            f'<?xml version="1.0" encoding="gb2312"?>\n<{root} Version="1.0">\n  <!-- \u8f66\u8f86 -->\n'
+            f'  <Items number="{len(names[split])}">\n{items}  </Items>\n</{root}>\n'
+        )
+        (folder / f"{split}_label.xml").write_bytes(text.encode("gb2312"))

@@ -21,10 +21,13 @@ from fl_app.storage import FILE
 from .small_data import idx_bytes, write_idx_folder, write_pictures
 
 LABELS = np.repeat(np.arange(10), 100)
+CAMERAS = np.arange(1000) % 7
+REID = {"dataset": "mnist5k_reid", "model": "reid/net", "algorithm": "FedPAV"}
 
 
 def parts_of(seed: int = 42, **settings: Any) -> list[list[int]]:
-    return [part.tolist() for part in partition(LABELS, 4, Config.of({"seed": seed, **settings}))]
+    own = REID if settings["partitioner"] == "camera" else {}
+    return [part.tolist() for part in partition(LABELS, 4, Config.of({"seed": seed, **own, **settings}), CAMERAS)]
 
 
 @pytest.mark.parametrize("name", PARTITIONERS)
@@ -37,7 +40,7 @@ def test_parts_are_disjoint_and_follow_the_seed(name: str) -> None:
     assert parts != parts_of(partitioner=name, seed=7)
 
 
-@pytest.mark.parametrize("name", ["iid", "dirichlet", "shard", "class_share"])
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "shard", "class_share", "camera"])
 def test_parts_are_complete(name: str) -> None:
     assert sorted(index for part in parts_of(partitioner=name) for index in part) == list(range(len(LABELS)))
 
@@ -65,6 +68,15 @@ def test_devices_that_have_the_same_class_share_it() -> None:
     assert np.sort(counts, axis=0).T.tolist() == [[15, 15, 35, 35]] * 10
     alone = parts_of(partitioner="class_share", **{"classes-per-device": 10})
     assert [len(part) for part in alone] == [250] * 4
+
+
+def test_devices_have_cameras_of_their_own() -> None:
+    cameras = [set(CAMERAS[part]) for part in parts_of(partitioner="camera")]
+    assert sorted(map(len, cameras)) == [1, 2, 2, 2]
+    assert set.union(*cameras) == set(range(7))
+    config = Config.of({"partitioner": "camera", **REID})
+    with pytest.raises(AppError, match=r"partitioner=camera seed=42 cannot make 8 parts .*: there are 7 cameras"):
+        partition(LABELS, 8, config, CAMERAS)
 
 
 def test_a_smaller_alpha_makes_devices_differ_more() -> None:

@@ -51,8 +51,8 @@ def shorten(name: str, images: int) -> None:
     datasets.DATASETS[name] = replace(entry, find=find)
 
 
-def accuracies(folder: Path, settings: dict[str, Any], devices: int) -> list[float]:
-    """Train and return the accuracy on the test set after each round, in percent."""
+def train(folder: Path, settings: dict[str, Any], devices: int) -> Path:
+    """Train and return the run's folder; data and runs lie in ``folder``."""
     made = prepare(Config.of(config_of(**settings)), range(devices), [], folder / "parts")
     runs = folder / "runs"
     for place in ["server", *range(devices)]:
@@ -64,8 +64,13 @@ def accuracies(folder: Path, settings: dict[str, Any], devices: int) -> list[flo
     nodes = [{"partition-id": cid, "data-dir": str(folder / "data" / str(cid))} for cid in range(devices)]
     number = len(list(runs.iterdir())) + 1 if runs.exists() else 1
     serve(Fleet(config_of(**settings, partition=made["key"]), nodes), number)
-    with (runs / str(number) / "rounds.csv").open(newline="") as file:
-        return [100 * float(row["accuracy"]) for row in csv.DictReader(file)]
+    return runs / str(number)
+
+
+def curve_of(run: Path, column: str) -> list[float]:
+    """Return a column of the run's rounds.csv in percent."""
+    with (run / "rounds.csv").open(newline="") as file:
+        return [100 * float(row[column]) for row in csv.DictReader(file)]
 
 
 def spread(values: list[float]) -> str:
@@ -102,7 +107,8 @@ def main() -> None:
         for seed in args.seeds:
             for name, own in ALGORITHMS.items():
                 start = time.perf_counter()
-                curve = accuracies(Path(folder), {**common, **own, "seed": seed}, args.devices)
+                run = train(Path(folder), {**common, **own, "seed": seed}, args.devices)
+                curve = curve_of(run, "accuracy")
                 found[name].append(curve)
                 took = time.perf_counter() - start
                 print(f"seed {seed}  {name:8}", " ".join(f"{a:.1f}" for a in curve), f" {took:.0f} s", file=sys.stderr)
