@@ -32,10 +32,10 @@ def format_round(row: Mapping[str, object], total: int | None) -> str:
         total: the number of rounds asked for, or None where it is not known.
     """
     number = text.count(_whole(row.get("round")))
+    names = ("rank1", "mAP") if row.get("rank1") else ("loss", "accuracy")
+    scores = "".join(f"  {name} {text.number(_number(row.get(name)))}" for name in names)
     line = (
-        f"round {number if total is None else f'{number}/{total}'}"
-        f"  loss {text.number(_number(row.get('loss')))}"
-        f"  accuracy {text.number(_number(row.get('accuracy')))}"
+        f"round {number if total is None else f'{number}/{total}'}{scores}"
         f"  devices {text.answered(_whole(row.get('devices')), _whole(row.get('failures')))}"
         f"  {text.seconds(_number(row.get('seconds')))}"
     )
@@ -62,13 +62,14 @@ def _plain(words: str) -> str:
 def rounds_table(rounds: Sequence[Round]) -> Table:
     """A table with a row for each round."""
     table = Table()
-    for name in ("round", "loss", "accuracy", "training loss", "devices", "time", "sent", "received"):
+    ranked = any(row.rank1 is not None for row in rounds)
+    scores = ("rank1", "mAP") if ranked else ("loss", "accuracy")
+    for name in ("round", *scores, "training loss", "devices", "time", "sent", "received"):
         table.add_column(name, justify="right", overflow="fold")
     for row in rounds:
         cells = (
             str(row.round),
-            text.number(row.loss),
-            text.number(row.accuracy),
+            *(text.number(getattr(row, name)) for name in scores),
             text.number(row.train_loss),
             text.answered(row.devices, row.failures),
             text.seconds(row.seconds),
@@ -87,7 +88,7 @@ def status_line(info: Info, rounds: Sequence[Round]) -> str:
         of = "" if info.total_rounds is None else f" of {info.total_rounds}"
         parts.append(f"{done}{of} {'round' if (info.total_rounds or done) == 1 else 'rounds'}")
     if tested := last_tested(rounds):
-        parts.append(f"accuracy {text.percent(tested.accuracy)}")
+        parts.append(f"{tested.scored} {text.percent(tested.score)}")
     if info.seconds is not None:
         parts.append(text.seconds(info.seconds))
     line = f"{info.status}: {', '.join(parts)}" if parts else info.status

@@ -57,6 +57,7 @@ def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
         "resumed_from": known["resumed_from"],
         "outages": left.get("outages") or [],
         "model": left.get("model"),
+        "beginning": left.get("beginning"),
         "warnings": left.get("warnings", []),
     }
 

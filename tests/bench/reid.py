@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parent))
-from algorithms import curve_of, spread, train
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+from bench.algorithms import curve_of, spread, train
 
 ALGORITHMS = ("FedPAV", "FedPAV-NTD")
 SCORES = {"rank1": "rank 1", "rank5": "rank 5", "rank10": "rank 10", "mAP": "mAP"}

@@ -177,6 +177,26 @@ def test_losses_that_are_no_numbers(tmp_path: Path) -> None:
     assert "No round has an accuracy" in page.words
 
 
+RANKS = """round,train_loss,devices,failures,rank1,rank5,rank10,mAP
+1,5.1,4,0,0.2,0.4,0.5,0.09
+2,3.2,4,0,0.25,0.5,0.6,0.1
+"""
+
+
+def test_a_run_of_re_identification_shows_ranks_in_the_place_of_accuracy_and_loss(tmp_path: Path) -> None:
+    info = folders.info(HOSTS, 2, beginning={"rank1": 0.15, "mAP": 0.05})
+    info["dataset"] |= {"queries": 100, "test_examples": 340}
+    folders.write_run(tmp_path, info)
+    (tmp_path / "rounds.csv").write_text(RANKS)
+    page = page_of(tmp_path)
+    words = " ".join(page.words.replace("\u00a0", " ").split())
+    assert "rank 1 after round 2, of 100 queries in 240 images of the server's gallery; 15.0 % before training" in words
+    assert "roundrank 1rank 5rank 10mAPtraining loss" in words
+    assert "225.0 %50.0 %60.0 %10.0 %3.200" in words
+    assert "figure-ranks" in page.ids
+    assert "figure-accuracy" not in page.ids
+
+
 def test_a_device_with_images_of_its_own(tmp_path: Path) -> None:
     info = folders.info(HOSTS, 1)
     del info["dataset"]["labels"]["3"]

@@ -43,6 +43,19 @@ def test_the_line_of_a_round_with_gaps(row: dict[str, object], line: str) -> Non
     assert rounds.format_round(row, 3) == line
 
 
+def test_a_round_of_re_identification_has_ranks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"round": "2", "loss": "", "accuracy": "", "rank1": "0.25", "mAP": "0.1", "devices": "4", "failures": "0"}
+    assert rounds.format_round(row, 3) == "round 2/3  rank1 0.250  mAP 0.100  devices 4/4  -"
+    folders.write_run(tmp_path, folders.info(HOSTS, 1))
+    (tmp_path / "rounds.csv").write_text("round,rank1,rank5,rank10,mAP\n1,0.25,0.5,0.6,0.1\n")
+    assert run(monkeypatch, tmp_path) == 0
+    output = capsys.readouterr().out
+    assert "rank1" in output
+    assert "finished: 1 of 1 round, rank 1 25.0 %" in output
+
+
 def test_the_line_without_a_total() -> None:
     assert rounds.format_round({"round": "2"}, None).startswith("round 2  loss -")
 

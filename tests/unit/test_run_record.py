@@ -29,7 +29,8 @@ KNOWN: dict[str, Any] = {
 
 
 def test_a_finished_run() -> None:
-    record = compose(KNOWN, {"model": {"name": "net"}, "warnings": ["odd"]})
+    record = compose(KNOWN, {"model": {"name": "net"}, "warnings": ["odd"], "beginning": {"rank1": 0.1}})
+    assert (record["beginning"], compose(KNOWN, {})["beginning"]) == ({"rank1": 0.1}, None)
     assert (record["warnings"], compose(KNOWN, {})["warnings"]) == (["odd"], [])
     assert (record["status"], record["error"], record["seconds"]) == ("finished", None, 42.2)
     assert record["model"] == {"name": "net"}

@@ -35,6 +35,17 @@ def accuracy_chart(rounds: Sequence[Round]) -> Markup | None:
     return _curves("accuracy", "Accuracy", rounds, lines, text.percent)
 
 
+def rank_chart(rounds: Sequence[Round]) -> Markup | None:
+    """How often the global model finds an identity again in the server's gallery, over the rounds."""
+    lines = {
+        "rank 1": ([row.rank1 for row in rounds], svg.BLUE, "-", "o"),
+        "rank 5": ([row.rank5 for row in rounds], svg.ORANGE, "--", "s"),
+        "rank 10": ([row.rank10 for row in rounds], svg.GREEN, "-.", "^"),
+        "mAP": ([row.mAP for row in rounds], svg.INK, ":", "d"),
+    }
+    return _curves("ranks", "Ranks", rounds, lines, text.percent)
+
+
 _Lines = dict[str, tuple[list[float | None], str, str, str]]
 
 
@@ -66,7 +77,7 @@ def _curves(
             )
         _round_axis(axes, numbers)
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        if name == "accuracy":
+        if shown is text.percent:
             low, high = axes.get_ylim()
             axes.set_ylim(max(low, -0.02), min(max(high, low + 0.02), 1.02))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))

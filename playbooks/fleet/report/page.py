@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import text
-from .charts import accuracy_chart, label_chart, loss_chart
+from .charts import accuracy_chart, label_chart, loss_chart, rank_chart
 from .records import Host, Run
 from .summary import (
     absences,
@@ -77,6 +77,8 @@ def render(run: Run) -> str:
         duration=_duration(run),
         loss_chart=loss_chart(run.rounds),
         accuracy_chart=accuracy_chart(run.rounds),
+        rank_chart=rank_chart(run.rounds),
+        ranked=any(row.rank1 is not None for row in rounds),
         time_chart=time_chart(run.timings, devices, numbers, absences(run)),
         rounds_per_bar=rounds_per_bar(len(devices), len(numbers)),
         label_chart=label_chart(run.info.dataset, devices) if run.info.dataset else None,

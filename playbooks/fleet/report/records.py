@@ -86,6 +86,7 @@ class Dataset(Record):
     classes: tuple[Text, ...] = ()
     train_examples: Count | None = None
     test_examples: Count | None = None
+    queries: Count | None = None
     partitioner: Text | None = None
     alpha: float | None = None
     seed: int | None = None
@@ -124,18 +125,35 @@ class Outage(Record):
 
 
 class Round(Record):
-    """A round: the global model on the server's test set, and the replies that made it."""
+    """A round: the global model on the server's test set, and the replies that made it.
+
+    `rank1` to `mAP`, in 0..1, are those of re-identification, in the place of loss and accuracy.
+    """
 
     round: Count
     loss: float | None = None
     accuracy: float | None = None
     train_loss: float | None = None
     train_accuracy: float | None = None
+    rank1: float | None = None
+    rank5: float | None = None
+    rank10: float | None = None
+    mAP: float | None = None  # noqa: N815 (the column)
     devices: Count | None = None
     failures: Count | None = None
     seconds: float | None = None
     bytes_sent: Count | None = None
     bytes_received: Count | None = None
+
+    @property
+    def score(self) -> float | None:
+        """How good the model is: its accuracy or, for re-identification, the share of queries right at rank 1."""
+        return self.rank1 if self.accuracy is None else self.accuracy
+
+    @property
+    def scored(self) -> str:
+        """What `score` is."""
+        return "rank 1" if self.accuracy is None and self.rank1 is not None else "accuracy"
 
 
 class Reply(Record):
@@ -149,6 +167,7 @@ class Reply(Record):
     train_seconds: float | None = None
     eval_loss: float | None = None
     eval_accuracy: float | None = None
+    eval_rank1: float | None = None
     peak_memory_mb: float | None = None
 
 
@@ -178,6 +197,7 @@ class Info(Record):
     dataset: Dataset | None = None
     devices: tuple[Device, ...] = ()
     model: Model | None = None
+    beginning: dict[str, float] | None = None  # the scores of the model that the run began with
     warnings: tuple[Text, ...] = ()
     resumed_from: Text | None = None
     outages: tuple[Outage, ...] = ()

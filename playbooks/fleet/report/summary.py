@@ -115,11 +115,11 @@ def total(values: Iterable[int | None]) -> int | None:
 
 
 def last_tested(rounds: Sequence[Round]) -> Round | None:
-    """The last round with an accuracy."""
-    return next((row for row in reversed(rounds) if row.accuracy is not None), None)
+    """The last round with a score."""
+    return next((row for row in reversed(rounds) if row.score is not None), None)
 
 
 def best_tested(rounds: Sequence[Round]) -> Round | None:
-    """The (first) round with the greatest accuracy."""
-    tested = [row for row in rounds if row.accuracy is not None and math.isfinite(row.accuracy)]
-    return max(tested, key=lambda row: row.accuracy or 0.0, default=None)
+    """The (first) round with the greatest score."""
+    tested = [row for row in rounds if row.score is not None and math.isfinite(row.score)]
+    return max(tested, key=lambda row: row.score or 0.0, default=None)
