@@ -84,7 +84,7 @@ def _curves(
         figure.legend(
             loc="upper left",
             bbox_to_anchor=(0.0, 1.02),
-            ncols=3,
+            ncols=max(3, len(drawn)),
             fontsize=11.5,
             borderpad=0,
             columnspacing=1.1,
