@@ -56,7 +56,7 @@ def save(folder: RunFolder, number: int, arrays: ArrayRecord, strategy: Strategy
     folder.save_arrays(
         f"round-{number}",
         {name: array.numpy() for name, array in arrays.items()},
-        {"round": str(number), "first_run": folder.info["first_run"]},
+        {"round": str(number), "first_run": folder.info.get("first_run", "")},
     )
 
 
