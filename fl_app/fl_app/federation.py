@@ -1,4 +1,4 @@
-"""One training over the devices of a grid. Importing this imports torch."""
+"""One training over the devices of a grid."""
 
 import json
 import logging
@@ -6,16 +6,14 @@ import os
 import random
 from pathlib import Path
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fl_app import arrays, checkpoints, host, initial, outage, storage, strategies, training
+from fl_app import checkpoints, frameworks, host, outage, storage, strategies
 from fl_app.datasets import entry_of
 from fl_app.device_data import Split
 from fl_app.errors import AppError
-from fl_app.inputs import Inputs
 from fl_app.prepare import prepare, prepared
 from fl_app.recorder import Recorder
 from fl_app.run_folder import RunFolder
@@ -30,26 +28,23 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
 
     Raises `AppError` where the settings or the data are wrong, or training fails on every device.
     """
-    torch.set_num_threads(host.threads())
     random.seed(config.seed)  # the strategies sample the devices with it
     strategy = strategies.build(config)
     config, part = _place(config)
     entry = entry_of(config)
     test = Split(*storage.read(part))
-    model = initial.build(config, entry, part, whole=True).to(training.best_device())
-    inputs = Inputs.of(model, entry, config)
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
-    whole = sum(parameter.numel() for parameter in model.parameters())
-    folder.update(model={"name": config.model, "parameters": whole, "trained": sum(sizes)})
-    if staying := initial.staying(model):
+    learner = frameworks.learner(config, entry, part, whole=True)
+    parameters, trained = learner.sizes()
+    folder.update(model={"name": config.model, "parameters": parameters, "trained": trained})
+    if staying := learner.staying():
         folder.save_arrays("frozen", staying, {"model": config.model})  # with a round's, the whole model
     folder.update(warnings=_warnings(part))
-    told = ConfigRecord({"frozen": initial.fingerprint(model)})
-    beginning, done = _start(config, arrays.from_model(model), strategy, folder)
+    told = ConfigRecord({"frozen": learner.fingerprint()})
+    beginning, done = _start(config, learner.arrays(), strategy, folder)
 
     def score(record: ArrayRecord) -> tuple[float, float]:
-        arrays.into_model(record, model, "the global model")
-        result = training.evaluate(model, test, inputs)
+        learner.take(record, "the global model")
+        result = learner.evaluate(test)
         return result.loss, result.accuracy
 
     state = strategies.STRATEGIES[config.strategy].state

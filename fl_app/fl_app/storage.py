@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from fl_app.errors import AppError, one_line
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fl_app.readers import Images, Labels
 
 FILE = "images.safetensors"
@@ -26,18 +24,18 @@ def write(folder: Path, images: "Images", labels: "Labels") -> None:
     save_file({"images": planes, "labels": np.ascontiguousarray(labels)}, folder / FILE)
 
 
-def read(folder: Path) -> "tuple[Tensor, Tensor]":
+def read(folder: Path) -> "tuple[Images, Labels]":
     """Return the images, uint8 (n, channels, height, width), and the labels, int64 (n,), of ``folder``.
 
     Raises `AppError` where they are absent or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     path = folder / FILE
     try:
-        tensors = load_file(path)
-        return tensors["images"], tensors["labels"]
+        arrays = load_file(path)
+        return arrays["images"], arrays["labels"]
     except FileNotFoundError:
         raise AppError(f"{path} is not there: this run's data was not sent to this host") from None
     except (OSError, SafetensorError, KeyError) as error:

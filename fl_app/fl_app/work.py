@@ -1,16 +1,14 @@
-"""What a device does with a model that arrives: train it, or evaluate it. Importing this imports torch."""
+"""What a device does with a model that arrives: train it, or evaluate it."""
 
 import time
 from dataclasses import dataclass
 
-import torch
 from flwr.app import Context, Message, MetricRecord, MetricRecordValues, RecordDict
-from torch import nn
 
-from fl_app import arrays, device_data, host, initial, training
+from fl_app import device_data, frameworks, host
 from fl_app.datasets import entry_of
 from fl_app.device_data import Split
-from fl_app.inputs import Inputs
+from fl_app.learner import Learner
 from fl_app.settings import Config
 
 
@@ -20,8 +18,7 @@ class _Loaded:
 
     config: Config
     cid: int
-    model: nn.Module
-    inputs: Inputs
+    learner: Learner
     training: Split
     validation: Split
 
@@ -35,18 +32,14 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
     """
     now = _load(message, context)
     instructions = message.content.config_records["config"]
-    optimizer = training.ready(now.model, now.config)
+    now.learner.get_ready()
     loaded = time.perf_counter()
-    score = training.train(
-        now.model,
-        optimizer,
+    score = now.learner.train(
         now.training,
-        now.inputs,
-        now.config,
         seed=device_data.seed_of("train", now.config.seed, now.cid, int(str(instructions["server-round"]))),
         proximal_mu=float(str(instructions.get("proximal-mu", 0.0))),
     )
-    new = arrays.from_model(now.model)
+    new = now.learner.arrays()
     metrics: dict[str, MetricRecordValues] = {
         "num-examples": score.examples,
         "train_loss": score.loss,
@@ -66,7 +59,7 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
     """
     now = _load(message, context)
     loaded = time.perf_counter()
-    score = training.evaluate(now.model, now.validation, now.inputs)
+    score = now.learner.evaluate(now.validation)
     metrics: dict[str, MetricRecordValues] = {
         "num-examples": score.examples,
         "eval_loss": score.loss,
@@ -79,12 +72,10 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
 
 
 def _load(message: Message, context: Context) -> _Loaded:
-    torch.set_num_threads(host.threads())
     config, part = device_data.place(context.node_config, Config.of(context.run_config))
     entry = entry_of(config)
     splits = device_data.load(context.node_config, config, part)
-    model = initial.build(config, entry, part, whole=False)
-    initial.check_frozen(model, str(message.content.config_records["config"].get("frozen", "")))
-    arrays.into_model(message.content.array_records["arrays"], model, "the server's message")
-    model.to(training.best_device())
-    return _Loaded(config, device_data.cid_of(context.node_config), model, Inputs.of(model, entry, config), *splits)
+    learner = frameworks.learner(config, entry, part, whole=False)
+    learner.check_frozen(str(message.content.config_records["config"].get("frozen", "")))
+    learner.take(message.content.array_records["arrays"], "the server's message")
+    return _Loaded(config, device_data.cid_of(context.node_config), learner, *splits)
