@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fl_app import frameworks, keras_models, memory
+from fl_app import frameworks, host, keras_models, memory
 from fl_app.datasets import DATASETS
 from fl_app.errors import AppError
 from fl_app.models import MODELS
@@ -55,7 +55,7 @@ def test_a_framework_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPa
 def test_memory_is_not_measured_where_the_framework_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(memory.host, "versions", lambda: {"torch": "2.10.0"})
+    monkeypatch.setattr(host, "versions", lambda: {"torch": "2.10.0"})
     assert memory.needed_mb(Config.of(TENSORFLOW), tmp_path) is None
 
 
