@@ -22,6 +22,29 @@ def test_reads_an_app(tmp_path: Path) -> None:
     assert loaded.hooks == {}
 
 
+CHOICE = """
+[project.optional-dependencies]
+tensorflow = ["keras>=3", "tensorflow; platform_machine != 'x86_64'"]
+prepare = ["pandas"]
+[tool.flowerbed.instead]
+tensorflow = ["numpy"]
+"""
+
+
+def test_an_app_may_have_a_choice_of_frameworks(tmp_path: Path) -> None:
+    loaded = app.load(write_app(tmp_path, APP + CHOICE), "extra var")
+    assert loaded.hooks == {}
+    assert loaded.requirements("torch") == ("numpy",)
+    assert loaded.unwanted("torch") == ("keras", "tensorflow")
+    assert loaded.requirements("tensorflow") == ("keras>=3", "tensorflow; platform_machine != 'x86_64'")
+    assert loaded.unwanted("tensorflow") == ("numpy",)
+
+
+def test_an_app_without_a_choice_has_its_dependencies_and_leaves_others_alone(tmp_path: Path) -> None:
+    loaded = app.load(write_app(tmp_path), "extra var")
+    assert (loaded.requirements(""), loaded.unwanted("")) == (("numpy",), ())
+
+
 def test_settings_follow_from_the_defaults_without_a_hook(tmp_path: Path) -> None:
     settings = app.load(write_app(tmp_path), "extra var").settings
     assert {setting.name: setting.type for setting in settings} == {
