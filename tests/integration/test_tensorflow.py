@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFleet]:
         yield made
     finally:
         made.end()
+        shutil.rmtree(made.folder / "state/tensorflow", ignore_errors=True)  # 1.7 GB
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +76,6 @@ def test_keras_trains_as_it_should(fleet: LocalFleet) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
-
-
-def test_what_it_does_not_have_is_refused(fleet: LocalFleet, run: Path) -> None:
-    done = fleet.play("run_fl", *ASKED, "model=resnet18")
-    assert done.returncode != 0
-    assert "model=resnet18 is not allowed with framework=tensorflow: one of net, mnist_cnn, mobilenet_v2" in done.stderr
-    assert latest(fleet)[0] == run
 
 
 def test_a_fleet_that_has_the_other_or_mixes_the_two_is_refused_by_name(fleet: LocalFleet, run: Path) -> None:
