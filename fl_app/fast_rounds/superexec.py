@@ -7,8 +7,9 @@ import os
 
 from fast_rounds import launch, seams, warm
 
-# What takes seconds to import on a small board. The first optimizer of a process imports torch._dynamo.
-PRELOAD = "torch torch._dynamo"
+# What takes seconds to import on a small board; a device has one of the frameworks. The first optimizer of a process
+# imports torch._dynamo. TensorFlow starts no threads before its first operation.
+PRELOAD = "torch torch._dynamo tensorflow"
 
 
 # What children need of flwr; httpx imports httpcore with its first client.

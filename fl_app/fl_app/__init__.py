@@ -1,1 +1,1 @@
-"""Federated image classification with Flower and PyTorch."""
+"""Federated image classification with Flower, PyTorch or TensorFlow."""

@@ -1,33 +1,39 @@
-"""Models and the arrays that travel."""
+"""Models and the arrays that travel; importing this imports no torch."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
-from torch import nn
 
-from fl_app import initial
 from fl_app.errors import AppError
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
-def from_model(model: nn.Module) -> ArrayRecord:
+def from_model(model: "Module") -> ArrayRecord:
     """Return the arrays of the model that travel, all as floating point.
 
     They are its parameters and buffers, or where some are frozen the trained parameters alone. A counter of batches
     is an integer; QFedAvg and others compute in place, which integers do not take.
     """
+    from fl_app import initial
+
     state = model.cpu().state_dict()
     return ArrayRecord({name: state[name].float().contiguous() for name in initial.travelling(model)})
 
 
-def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
+def into_model(arrays: ArrayRecord, model: "Module", where: str) -> None:
     """Load ``arrays`` into ``model``; ``where`` says in an error where they came from.
 
     Raises `AppError` where they are those of another model.
     """
+    from fl_app import initial
+
     state = arrays.to_torch_state_dict()
     for name, tensor in state.items():
         if name.endswith("running_var"):
@@ -38,8 +44,12 @@ def into_model(arrays: ArrayRecord, model: nn.Module, where: str) -> None:
             raise RuntimeError(f"they differ in {', '.join(different)}")
         model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise AppError(f"{where} does not hold the arrays of this model: {reason[:200]}") from error
+        raise of_another_model(where, " ".join(str(error).split())) from error
+
+
+def of_another_model(where: str, reason: str) -> AppError:
+    """Return the error of arrays from ``where`` that do not fit the model."""
+    return AppError(f"{where} does not hold the arrays of this model: {reason[:200]}")
 
 
 def like(arrays: ArrayRecord, template: Mapping[str, np.dtype[np.generic]]) -> ArrayRecord:

@@ -1,6 +1,6 @@
 """The ClientApp: what a device does with a message.
 
-Each message usually starts a process of its own. torch is imported in the handlers, where the time that it
+Each message usually starts a process of its own. The framework is imported in the handlers, where the time that it
 takes is counted as loading.
 """
 

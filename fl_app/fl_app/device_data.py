@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from flwr.app import UserConfigValue
-from torch import Tensor
 
 from fl_app import storage
 from fl_app.datasets import DataSet, entry_of
@@ -16,13 +16,16 @@ from fl_app.host import fallback_folder
 from fl_app.prepare import prepare, prepared, validation_size
 from fl_app.settings import Config
 
+if TYPE_CHECKING:
+    from fl_app.readers import Images, Labels
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images, uint8 (n, channels, side, side), and labels, int64 (n,)."""
+    """Images, uint8 (n, channels, side, side), and labels, int64 (n,): of NumPy, or in training of the framework."""
 
-    images: Tensor
-    labels: Tensor
+    images: Any
+    labels: Any
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -74,7 +77,7 @@ def load(node_config: Mapping[str, UserConfigValue], config: Config, part: Path 
         raise AppError(
             f"cid {cid} has {len(labels) - held_out} training images, fewer than batch_size={config.batch_size}"
         )
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_of("split", config.seed, cid)))
+    order = np.random.default_rng(seed_of("split", config.seed, cid)).permutation(len(labels))
     first, rest = order[:held_out], order[held_out:]
     return Split(images[rest], labels[rest]), Split(images[first], labels[first])
 
@@ -84,8 +87,8 @@ def seed_of(*what: str | int) -> int:
     return int.from_bytes(hashlib.sha256(repr(what).encode()).digest()[:8], "big") >> 1
 
 
-def read_image_folder(folder: Path, entry: DataSet) -> tuple[Tensor, Tensor]:
-    """Read the images in ``folder/<class>/``, brought to the data set's size and channels.
+def read_image_folder(folder: Path, entry: DataSet) -> "tuple[Images, Labels]":
+    """Read the images in ``folder/<class>/``, brought to the data set's size and channels, in the layout of `Split`.
 
     Raises `AppError` where a subfolder is named like no class of the data set, or an image cannot be read.
     """
@@ -97,4 +100,4 @@ def read_image_folder(folder: Path, entry: DataSet) -> tuple[Tensor, Tensor]:
         pixels, labels = read_class_folders(folder, entry.classes, entry.side, entry.channels)
     except AppError as error:
         raise AppError(f"data_path={folder}: {error}") from error
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), labels

@@ -1,26 +1,21 @@
-"""One training over the devices of a grid. Importing this imports torch."""
+"""One training over the devices of a grid."""
 
 import json
 import logging
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from torch import nn
 
-from fl_app import arrays, checkpoints, host, initial, outage, ranking, sightings, storage, strategies, training
+from fl_app import checkpoints, frameworks, host, outage, strategies
 from fl_app.datasets import entry_of
-from fl_app.device_data import Split
 from fl_app.errors import AppError
-from fl_app.inputs import Inputs
 from fl_app.prepare import prepare, prepared
 from fl_app.recorder import Recorder
-from fl_app.reid import ReId
 from fl_app.run_folder import RunFolder
 from fl_app.settings import Config
 from fl_app.waiting import Wait
@@ -33,25 +28,22 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
 
     Raises `AppError` where the settings or the data are wrong, or training fails on every device.
     """
-    torch.set_num_threads(host.threads())
     random.seed(config.seed)  # the strategies sample the devices with it
     strategy = strategies.build(config)
     config, part = _place(config)
     entry = entry_of(config)
-    model = initial.build(config, entry, part, whole=True).to(training.best_device())
-    inputs = Inputs.of(model, entry, config)
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
-    whole = sum(parameter.numel() for parameter in model.parameters())
-    folder.update(model={"name": config.model, "parameters": whole, "trained": sum(sizes)})
-    if staying := initial.staying(model):
+    learner = frameworks.learner(config, entry, part, whole=True)
+    test = learner.tester(part)
+    parameters, trained = learner.sizes()
+    folder.update(model={"name": config.model, "parameters": parameters, "trained": trained})
+    if staying := learner.staying():
         folder.save_arrays("frozen", staying, {"model": config.model})  # with a round's, the whole model
     folder.update(warnings=_warnings(part))
-    beginning, done = _start(config, arrays.from_model(model), strategy, folder)
-    told = ConfigRecord({"frozen": initial.fingerprint(model), "first-run": folder.info["first_run"]})
-    test = _test(model, inputs, part)
+    beginning, done = _start(config, learner.arrays(), strategy, folder)
+    told = ConfigRecord({"frozen": learner.fingerprint(), "first-run": folder.info["first_run"]})
 
     def score(record: ArrayRecord) -> Mapping[str, float]:
-        arrays.into_model(record, model, "the global model")
+        learner.take(record, "the global model")
         return test()
 
     state = strategies.STRATEGIES[config.strategy].state
@@ -66,25 +58,6 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
         evaluate_config=told,
         evaluate_fn=recorder.end_of_round(score),
     )
-
-
-def _test(model: nn.Module, inputs: Inputs, part: Path) -> Callable[[], Mapping[str, float]]:
-    """Return what scores the model on the server's test set or, for re-identification, its queries and gallery."""
-    if isinstance(model, ReId):
-        query, gallery = sightings.load_test(part)
-
-        def ranks() -> Mapping[str, float]:
-            found = ranking.rank(*(ranking.describe(model, images, inputs) for images in (query, gallery)))
-            return {"rank1": found.rank1, "rank5": found.rank5, "rank10": found.rank10, "mAP": found.mAP}
-
-        return ranks
-    images = Split(*storage.read(part))
-
-    def accuracy() -> Mapping[str, float]:
-        result = training.evaluate(model, images, inputs)
-        return {"loss": result.loss, "accuracy": result.accuracy}
-
-    return accuracy
 
 
 def _start(config: Config, fresh: ArrayRecord, strategy: Strategy, folder: RunFolder) -> tuple[ArrayRecord, int]:

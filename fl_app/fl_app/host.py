@@ -4,16 +4,16 @@ import os
 import platform
 import resource
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fl_app.errors import AppError
 
-PACKAGES = ("flwr", "torch", "numpy")
+PACKAGES = ("flwr", "torch", "tensorflow", "tensorflow-cpu", "numpy")
 
 
 def threads() -> int:
-    """Return how many threads torch may use here.
+    """Return how many threads a framework may use here.
 
     The environment's ``FL_THREADS`` decides, for whoever starts several devices on one machine knows how they
     share its cores; else it is all cores that this process may run on. Raises `AppError` where it is no
@@ -37,8 +37,14 @@ def peak_memory_mb() -> float:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what the app stands on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    """Return the versions of Python and of what the app stands on: of those of `PACKAGES` that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name.removesuffix("-cpu")] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def fallback_folder(name: str) -> Path:

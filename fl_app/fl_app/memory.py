@@ -11,9 +11,9 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
+from fl_app import host
 from fl_app.datasets import entry_of
 from fl_app.errors import AppError
 from fl_app.settings import Config
@@ -22,7 +22,7 @@ from fl_app.settings import Config
 SERVICES_MB = 190
 IDENTITIES = 576  # VeRi-776's: where a device's own classes decide, so many cost next to nothing
 # What the need depends on.
-SHAPE = ("model", "finetune", "image_size", "algorithm", "batch_size", "optimizer", "dataset", "classes")
+SHAPE = ("framework", "model", "finetune", "image_size", "algorithm", "batch_size", "optimizer", "dataset", "classes")
 WRONG = 2  # exit status: a setting is wrong, and the last line says which
 APP = Path(__file__).resolve().parents[1]
 
@@ -30,11 +30,14 @@ APP = Path(__file__).resolve().parents[1]
 def needed_mb(config: Config, cache: Path) -> int | None:
     """Return how much memory training takes on a device in MB (10^6 bytes), measured once and kept in ``cache``.
 
-    What the system itself takes is not in it. None where it could not be measured: it is advice, and the
-    training itself says what is wrong. Raises `AppError` where the model cannot be had or does not take the images.
+    What the system itself takes is not in it. None where it could not be measured, as with a framework that is not
+    installed here: it is advice, and the training itself says what is wrong. Raises `AppError` where the model cannot
+    be had or does not take the images.
     """
+    if config.framework not in host.versions():
+        return None
     shape = {name: asdict(config)[name] for name in SHAPE}
-    key = hashlib.sha256(json.dumps([shape, version("torch")], sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([shape, host.versions()], sort_keys=True).encode()).hexdigest()[:16]
     kept = cache / f"memory-{key}.json"
     if not kept.exists():
         done = subprocess.run(
@@ -57,28 +60,27 @@ def main() -> None:
     """Train and evaluate one batch, and print the process's peak."""
     # All that a ClientApp has in memory.
     import flwr.clientapp  # noqa: F401
-    import torch
+    import numpy as np
 
-    from fl_app import host, initial, training
+    from fl_app import frameworks
     from fl_app.device_data import Split
-    from fl_app.inputs import Inputs
+    from fl_app.learner import evaluation_batch
+    from fl_app.models import side_of
 
     config = Config(**{**json.loads(sys.argv[1]), "epochs": 1})
-    torch.set_num_threads(host.threads())
     entry = entry_of(config)
     try:
-        classes = len(entry.classes) or IDENTITIES
-        model = initial.build(config, entry, None, whole=False, classes=classes)
-        optimizer = training.ready(model, config)
+        own = {"classes": IDENTITIES} if entry.reid else {}
+        learner = frameworks.learner(config, entry, None, whole=False, **own)
+        learner.get_ready()
     except AppError as error:
         print(error, file=sys.stderr)
         sys.exit(WRONG)
-    inputs = Inputs.of(model, entry, config)
-    images = max(config.batch_size, training.evaluation_batch(inputs.side))
-    pixels = torch.randint(0, 256, (images, entry.channels, entry.side, entry.side), dtype=torch.uint8)
-    split = Split(pixels, torch.randint(0, classes, (images,)))
-    training.train(model, optimizer, split, inputs, config, seed=0)
-    training.evaluate(model, split, inputs)
+    images, rng = max(config.batch_size, evaluation_batch(side_of(config, entry))), np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (images, entry.channels, entry.side, entry.side), np.uint8)
+    split = Split(pixels, rng.integers(0, own.get("classes", len(entry.classes)), images))
+    learner.train(split, seed=0)
+    learner.evaluate(split)
     print(round(host.peak_memory_mb()))
 
 

@@ -175,11 +175,16 @@ def build_model(name: str, channels: int, side: int, classes: int, seed: int) ->
         try:
             model = entry_of(name).build(channels, side, classes)
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            raise AppError(
-                f"model={name} cannot be built for images of {side}x{side} pixels and {channels} channels: "
-                f"{one_line(error)[:200]}"
-            ) from error
+            raise cannot_be_built(name, channels, side, error) from error
     return model
+
+
+def cannot_be_built(name: str, channels: int, side: int, error: Exception) -> AppError:
+    """Return the error of a model that does not take such images."""
+    return AppError(
+        f"model={name} cannot be built for images of {side}x{side} pixels and {channels} channels: "
+        f"{one_line(error)[:200]}"
+    )
 
 
 def head_of(model: "Module") -> str:

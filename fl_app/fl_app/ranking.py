@@ -8,9 +8,10 @@ from torch.nn.functional import normalize
 
 from fl_app.errors import AppError
 from fl_app.inputs import Inputs
+from fl_app.learner import evaluation_batch
 from fl_app.reid import ReId
 from fl_app.sightings import Sightings
-from fl_app.training import best_device, evaluation_batch
+from fl_app.training import best_device
 
 QUERIES = 256  # that are ranked at a time: the whole of VeRi-776 would be a table of 20 million cosines
 

@@ -36,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     try:
         with folder.alive():
             config = Config.of(context.run_config)
-            from fl_app.federation import run  # imports torch: a wrong setting is told before
+            from fl_app.federation import run  # takes a while: a wrong setting is told before
 
             run(grid, config, folder)
     except Exception as error:

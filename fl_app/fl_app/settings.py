@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fl_app import reid_settings
+from fl_app import frameworks, reid_settings
 from fl_app.algorithms import ALGORITHMS
 from fl_app.datasets import DATASETS
 from fl_app.errors import AppError
@@ -91,6 +91,12 @@ SETTINGS = (
         refused=NOT_FOR_ARRAYS,
     ),
     Setting("strategy_config", "parameters of the strategy's constructor, as 'key=value key=value'"),
+    Setting(
+        "framework",
+        "what trains, PyTorch or TensorFlow: provision.yml installs one of them on server and devices; tensorflow has "
+        f"{', '.join(frameworks.FRAMEWORKS['tensorflow'].only['model'])}, trained whole and from random weights",
+        choices=tuple(frameworks.FRAMEWORKS),
+    ),
     Setting(
         "model",
         "model to train",
@@ -183,6 +189,7 @@ class Config:
     round_timeout: float
     strategy: str
     strategy_config: str
+    framework: str
     model: str
     weights: str
     finetune: str
@@ -223,6 +230,7 @@ class Config:
             raise AppError(f"run configuration: {unknown[0]!r} is no setting of this app")
         checked = {setting.key: _check(setting, values[setting.key], type(own[setting.key])) for setting in SETTINGS}
         config = cls(**{key.replace("-", "_"): value for key, value in (values | checked).items()})
+        frameworks.check(config)
         reid_settings.check(config)
         if config.finetune == "head" and not config.weights:
             raise AppError("finetune=head trains the last layer alone: set weights for the others")

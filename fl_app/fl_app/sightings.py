@@ -43,7 +43,7 @@ def load(node_config: Mapping[str, UserConfigValue], config: Config, part: Path 
     elif part is None:
         raise AppError(f"cid {cid} has neither a part of the data nor a data-path")
     else:
-        found = Sightings(*storage.read(part, "cameras"))
+        found = Sightings(*map(torch.from_numpy, storage.read(part, "cameras")))
     identities, cameras = _seen_by(found)
     if not (cameras > 1).any():  # as with one camera alone: it can find its own images again
         found = replace(found, cameras=torch.arange(len(found)))
@@ -69,7 +69,7 @@ def _seen_by(found: Sightings) -> tuple[Tensor, Tensor]:
 
 def load_test(folder: Path) -> tuple[Sightings, Sightings]:
     """Return the server's queries and its gallery; raises `AppError` where they are absent or damaged."""
-    *columns, queries = storage.read(folder, "cameras", "queries")
+    *columns, queries = map(torch.from_numpy, storage.read(folder, "cameras", "queries"))
     every, first = Sightings(*columns), torch.arange(len(columns[0])) < queries
     return every[first], every[~first]
 

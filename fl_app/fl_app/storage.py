@@ -5,13 +5,11 @@ Images are stored as (n, channels, height, width), the layout that torch's layer
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fl_app.errors import AppError, one_line
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fl_app.readers import Images, Labels
 
 FILE = "images.safetensors"
@@ -28,18 +26,18 @@ def write(folder: Path, images: "Images", labels: "Labels", **more: "Labels") ->
     save_file({"images": planes, **others}, folder / FILE)
 
 
-def read(folder: Path, *more: str) -> "tuple[Tensor, ...]":
+def read(folder: Path, *more: str) -> "tuple[Any, ...]":
     """Return the images, uint8 (n, channels, height, width), the labels, int64 (n,), and ``more``, of ``folder``.
 
     Raises `AppError` where they are absent or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     path = folder / FILE
     try:
-        tensors = load_file(path)
-        return tuple(tensors[name] for name in ("images", "labels", *more))
+        arrays = load_file(path)
+        return tuple(arrays[name] for name in ("images", "labels", *more))
     except FileNotFoundError:
         raise AppError(f"{path} is not there: this run's data was not sent to this host") from None
     except (OSError, SafetensorError, KeyError) as error:

@@ -2,8 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +12,11 @@ from torch.optim import Optimizer
 from fl_app import erasing
 from fl_app.algorithms import ALGORITHMS
 from fl_app.device_data import Split
-from fl_app.errors import AppError
 from fl_app.inputs import Inputs
+from fl_app.learner import Score, batches, evaluation_batch, no_batch_of_one, not_finite, weights_not_finite
 from fl_app.models import head_of
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.settings import Config
-
-EVALUATION_PIXELS = 256 * 32 * 32  # of a batch that is not trained on: what is enough to be quick
-
-
-@dataclass(frozen=True)
-class Score:
-    """Mean cross-entropy (nats) and the share of right answers, over ``examples`` images."""
-
-    loss: float
-    accuracy: float
-    examples: int
-
-
-def evaluation_batch(side: int) -> int:
-    """Return how many images of ``side`` pixels go through a model at a time where nothing is trained."""
-    return max(EVALUATION_PIXELS // side**2, 8)
 
 
 def best_device() -> torch.device:
@@ -48,7 +31,7 @@ def ready(model: nn.Module, config: Config) -> Optimizer:
     about as long as importing torch. Raises `AppError` where the batches are too small for the model.
     """
     if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-        raise AppError(f"model={config.model} has batch normalisation, which cannot train with batch_size=1: take 2")
+        raise no_batch_of_one(config)
     model.to(best_device())
     weights = (p for p in model.parameters() if p.requires_grad)
     return OPTIMIZERS[config.optimizer](weights, config.lr, config.momentum)
@@ -99,25 +82,11 @@ def train(
             optimizer.zero_grad()  # now, so that gradients do not lie beside the next batch's activations
         total += float(summed)
         if not math.isfinite(total):
-            raise AppError(
-                f"the training loss is {total} after epoch {epoch} (model={config.model} "
-                f"optimizer={config.optimizer} lr={config.lr:g}): a lower lr may help"
-            )
+            raise not_finite(total, epoch, config)
     if not all(torch.isfinite(p).all() for p in weights):
-        raise AppError(f"the weights are no longer finite after the last step (lr={config.lr:g}): a lower lr may help")
+        raise weights_not_finite(config)
     seen = config.epochs * len(data)
     return Score(total / seen, float(right) / seen, len(data))
-
-
-def batches(order: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield ``order`` in pieces of ``size``; a last one of a single image joins the one before.
-
-    Batch normalisation takes no single value.
-    """
-    whole = list(torch.split(order, size))
-    if len(whole) > 1 and len(whole[-1]) == 1 and size > 1:
-        whole[-2:] = [torch.cat(whole[-2:])]
-    yield from whole
 
 
 @torch.no_grad()

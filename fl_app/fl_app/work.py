@@ -1,20 +1,15 @@
-"""What a device does with a model that arrives: train it, or evaluate it. Importing this imports torch."""
+"""What a device does with a model that arrives: train it, or evaluate it."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from flwr.app import Context, Message, MetricRecord, MetricRecordValues, RecordDict
-from torch import nn
 
-from fl_app import arrays, device_data, host, initial, ranking, sightings, training
+from fl_app import device_data, frameworks, host
 from fl_app.datasets import entry_of
 from fl_app.device_data import Split
-from fl_app.inputs import Inputs
-from fl_app.kept import Kept, kept_in
-from fl_app.reid import ReId
+from fl_app.learner import Learner
 from fl_app.settings import Config
-from fl_app.sightings import Sightings
 
 
 @dataclass(frozen=True)
@@ -23,12 +18,10 @@ class _Loaded:
 
     config: Config
     cid: int
-    model: nn.Module
-    inputs: Inputs
+    round: int
+    learner: Learner
     training: Split
     validation: Split
-    round: int
-    kept: Kept | None
 
 
 def train(message: Message, context: Context, started: float) -> RecordDict:
@@ -38,22 +31,17 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
     ``num-examples``, ``train_loss``, ``train_accuracy``, ``load_seconds``, ``train_seconds`` and ``peak_memory_mb``.
     Raises `AppError`.
     """
-    now = _load(message, context, whole=True)
-    instructions = message.content.config_records["config"]
-    optimizer = training.ready(now.model, now.config)
+    now = _load(message, context)
+    now.learner.recall(now.round)
+    now.learner.get_ready()
     loaded = time.perf_counter()
-    score = training.train(
-        now.model,
-        optimizer,
+    score = now.learner.train(
         now.training,
-        now.inputs,
-        now.config,
         seed=device_data.seed_of("train", now.config.seed, now.cid, now.round),
-        proximal_mu=float(str(instructions.get("proximal-mu", 0.0))),
+        proximal_mu=float(str(message.content.config_records["config"].get("proximal-mu", 0.0))),
     )
-    new = arrays.from_model(now.model)
-    if now.kept:
-        now.kept.keep(now.model, now.round)
+    new = now.learner.arrays()
+    now.learner.keep(now.round)
     metrics: dict[str, MetricRecordValues] = {
         "num-examples": score.examples,
         "train_loss": score.loss,
@@ -72,10 +60,10 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
     ``evaluate_seconds`` and ``peak_memory_mb``; for re-identification ``eval_rank1`` and ``eval_mAP`` in the place of
     loss and accuracy, and of examples the queries, each against the other images of the split. Raises `AppError`.
     """
-    now = _load(message, context, whole=False)
+    now = _load(message, context)
     loaded = time.perf_counter()
     metrics: dict[str, MetricRecordValues] = {
-        **_scores(now),
+        **now.learner.validate(now.validation),
         "load_seconds": loaded - started,
         "evaluate_seconds": time.perf_counter() - loaded,
         "peak_memory_mb": host.peak_memory_mb(),
@@ -83,39 +71,20 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
     return RecordDict({"metrics": MetricRecord(metrics)})
 
 
-def _scores(now: _Loaded) -> dict[str, MetricRecordValues]:
-    if isinstance(now.model, ReId):
-        assert isinstance(now.validation, Sightings)
-        gallery = ranking.describe(now.model, now.validation, now.inputs)
-        found = ranking.rank(gallery, gallery)
-        return {"num-examples": found.queries, "eval_rank1": found.rank1, "eval_mAP": found.mAP}
-    score = training.evaluate(now.model, now.validation, now.inputs)
-    return {"num-examples": score.examples, "eval_loss": score.loss, "eval_accuracy": score.accuracy}
-
-
-def _load(message: Message, context: Context, *, whole: bool) -> _Loaded:
-    """Load the data and the model; ``whole``: with the part of it that stays on this device, where there is one."""
-    torch.set_num_threads(host.threads())
+def _load(message: Message, context: Context) -> _Loaded:
     instructions = message.content.config_records["config"]
-    number = int(str(instructions["server-round"]))
     config, part = device_data.place(context.node_config, Config.of(context.run_config))
     entry, cid = entry_of(config), device_data.cid_of(context.node_config)
-    train: Split
-    validation: Split
-    kept, classes = None, None
+    learner: Learner
+    splits: tuple[Split, Split]
     if entry.reid:
-        train, validation = sightings.load(context.node_config, config, part)
-        identities, labels = torch.unique(train.labels, return_inverse=True)
-        train = replace(train, labels=labels)  # as this device numbers them
-        classes = len(identities)
-        kept = Kept(kept_in(context.node_config), str(instructions["first-run"]), cid, identities)
+        from fl_app import reid_learner  # which imports torch
+
+        first_run = str(instructions["first-run"])
+        learner, splits = reid_learner.on_device(context.node_config, config, entry, part, first_run)
     else:
-        train, validation = device_data.load(context.node_config, config, part)
-    model = initial.build(config, entry, part, whole=False, classes=classes)
-    initial.check_frozen(model, str(instructions.get("frozen", "")))
-    arrays.into_model(message.content.array_records["arrays"], model, "the server's message")
-    if kept and whole:
-        kept.give(model, number)
-    model.to(training.best_device())
-    inputs = Inputs.of(model, entry, config)
-    return _Loaded(config, cid, model, inputs, train, validation, number, kept)
+        splits = device_data.load(context.node_config, config, part)
+        learner = frameworks.learner(config, entry, part, whole=False)
+    learner.check_frozen(str(instructions.get("frozen", "")))
+    learner.take(message.content.array_records["arrays"], "the server's message")
+    return _Loaded(config, cid, int(str(instructions["server-round"])), learner, *splits)

@@ -13,6 +13,7 @@ from fl_app.datasets import DATASETS
 from fl_app.device_data import Split
 from fl_app.errors import AppError
 from fl_app.inputs import Inputs
+from fl_app.learner import Score
 from fl_app.models import build_model
 from fl_app.settings import Config
 from fl_app.sightings import Sightings, read_folder
@@ -89,7 +90,7 @@ def test_erasing_blanks_a_rectangle_of_the_chosen_share_and_follows_its_seed() -
 def test_the_teacher_of_fedpav_ntd_sees_the_erased_images() -> None:
     data = Split(torch.randint(0, 256, (32, 1, 28, 28)).byte(), torch.arange(32) % 4)
 
-    def trained(algorithm: str) -> tuple[training.Score, torch.Tensor]:
+    def trained(algorithm: str) -> tuple[Score, torch.Tensor]:
         config = Config.of({**REID, "algorithm": algorithm, "epochs": 2, "beta": 5.0})
         model = build_model("reid/net", 1, 28, 4, seed=3)
         nn.init.normal_(model.get_parameter("classifier.weight"))

@@ -8,6 +8,7 @@ from fl_app.datasets import DATASETS
 from fl_app.device_data import Split
 from fl_app.errors import AppError
 from fl_app.inputs import Inputs
+from fl_app.learner import Score, batches, evaluation_batch
 from fl_app.models import build_model
 from fl_app.optimizers import OPTIMIZERS
 from fl_app.settings import Config
@@ -33,14 +34,14 @@ def model_of(seed: int = 0, name: str = "net") -> torch.nn.Module:
     return build_model(name, 1, 28, 10, seed)
 
 
-def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, training.Score]:
+def trained(seed: int = 1, mu: float = 0.0, **settings: Any) -> tuple[torch.nn.Module, Score]:
     model = model_of(name=settings.get("model", "net"))
     config = Config.of(settings)
     optimizer = training.ready(model, config)
     return model, training.train(model, optimizer, bars(), inputs_of(model, **settings), config, seed, mu)
 
 
-def score(model: torch.nn.Module) -> training.Score:
+def score(model: torch.nn.Module) -> Score:
     return training.evaluate(model, bars(), inputs_of(model))
 
 
@@ -126,7 +127,7 @@ def test_images_are_brought_to_the_side_that_the_model_sees() -> None:
 
 @pytest.mark.parametrize(("images", "sizes"), [(64, [32, 32]), (65, [32, 33]), (66, [32, 32, 2]), (1, [1])])
 def test_no_batch_of_a_single_image_is_left_over(images: int, sizes: list[int]) -> None:
-    pieces = list(training.batches(torch.randperm(images), 32))
+    pieces = list(batches(torch.randperm(images), 32))
     assert [len(piece) for piece in pieces] == sizes
     assert sorted(torch.cat(pieces).tolist()) == list(range(images))
 
@@ -138,7 +139,7 @@ def test_a_batch_of_one_is_refused_where_batch_normalisation_would_fail() -> Non
 
 
 def test_evaluation_weighs_every_image_the_same() -> None:
-    data = bars(training.evaluation_batch(28) + 3)
+    data = bars(evaluation_batch(28) + 3)
     model = model_of().eval()
     with torch.no_grad():
         logits = model(inputs_of(model)(data.images))

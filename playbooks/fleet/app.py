@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from fleet.settings import Setting, SettingError, Value, from_schema
 
 _TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
@@ -32,6 +34,8 @@ class App:
     config: dict[str, Value]
     dependencies: tuple[str, ...]
     hooks: dict[str, str]
+    extras: dict[str, tuple[str, ...]]
+    instead: dict[str, tuple[str, ...]]
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -49,6 +53,23 @@ class App:
         return tuple(
             Setting(key.replace("-", "_"), _TYPES[type(default)], default, "") for key, default in self.config.items()
         )
+
+    def requirements(self, framework: str) -> tuple[str, ...]:
+        """Return what is to be installed for `framework`; without one, or with the app's own, the dependencies.
+
+        `[tool.flowerbed.instead]` names, by framework, the dependencies that the extra of that name replaces.
+        """
+        left_out = self.instead.get(framework)
+        if left_out is None:
+            return self.dependencies
+        kept = (one for one in self.dependencies if Requirement(one).name not in left_out)
+        return (*kept, *self.extras.get(framework, ()))
+
+    def unwanted(self, framework: str) -> tuple[str, ...]:
+        """Return the names of its other frameworks' packages, which are not to lie beside those of `framework`."""
+        others = {name for names in self.instead.values() for name in names}
+        others |= {Requirement(one).name for name in self.instead for one in self.extras.get(name, ())}
+        return tuple(sorted(others - {Requirement(one).name for one in self.requirements(framework)}))
 
     def run_hook(self, hook: str, *arguments: str) -> str:
         """Run a hook in a process of its own and return what it printed.
@@ -88,6 +109,7 @@ def load(folder: Path, origin: str) -> App:
         raise refuse("has no [tool.flwr.app.components] in its pyproject.toml")
     if "name" not in project or "version" not in project:
         raise refuse("has no name and version in its pyproject.toml")
+    own = tool.get("flowerbed", {})
     config = _flat(flower.get("config", {}))
     for key, value in config.items():
         if type(value) not in _TYPES:
@@ -98,7 +120,9 @@ def load(folder: Path, origin: str) -> App:
         version=project["version"],
         config=config,
         dependencies=tuple(project.get("dependencies", [])),
-        hooks=dict(tool.get("flowerbed", {})),
+        hooks={name: module for name, module in own.items() if name != "instead"},
+        extras={name: tuple(found) for name, found in project.get("optional-dependencies", {}).items()},
+        instead={name: tuple(found) for name, found in own.get("instead", {}).items()},
     )
 
 

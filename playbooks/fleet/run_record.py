@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _STATUS = {"finished:completed": "finished", "finished:stopped": "stopped"}
-_UNKNOWN = dict.fromkeys(("board", "architecture", "cores", "memory_mb", "runtime", "gpu", "python", "flwr", "torch"))
+_ABOUT = ("board", "architecture", "cores", "memory_mb", "runtime", "gpu", "python", "flwr", "torch", "tensorflow")
+_UNKNOWN = dict.fromkeys(_ABOUT)
 
 
 def compose(known: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:

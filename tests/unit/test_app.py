@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from fleet import app
 from fleet.settings import SettingError
@@ -20,6 +22,39 @@ def test_reads_an_app(tmp_path: Path) -> None:
     assert (loaded.name, loaded.version, loaded.dependencies) == ("mine", "1.0.0", ("numpy",))
     assert loaded.config == {"num-server-rounds": 3, "lr": 0.1, "shuffle": True, "label": "a"}
     assert loaded.hooks == {}
+
+
+CHOICE = """
+[project.optional-dependencies]
+tensorflow = ["keras>=3", "tensorflow; platform_machine != 'x86_64'"]
+prepare = ["pandas"]
+[tool.flowerbed.instead]
+tensorflow = ["numpy"]
+"""
+
+
+def test_an_app_may_have_a_choice_of_frameworks(tmp_path: Path) -> None:
+    loaded = app.load(write_app(tmp_path, APP + CHOICE), "extra var")
+    assert loaded.hooks == {}
+    assert loaded.requirements("torch") == ("numpy",)
+    assert loaded.unwanted("torch") == ("keras", "tensorflow")
+    assert loaded.requirements("tensorflow") == ("keras>=3", "tensorflow; platform_machine != 'x86_64'")
+    assert loaded.unwanted("tensorflow") == ("numpy",)
+
+
+def test_an_app_without_a_choice_has_its_dependencies_and_leaves_others_alone(tmp_path: Path) -> None:
+    loaded = app.load(write_app(tmp_path), "extra var")
+    assert (loaded.requirements(""), loaded.unwanted("")) == (("numpy",), ())
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_what_tensorflow_needs_is_pinned_for_every_platform(machine: str) -> None:
+    host = {"sys_platform": "linux", "platform_machine": machine}
+    asked = map(Requirement, app.load(ROOT / "fl_app", "default").extras["tensorflow"])
+    wanted = {one.name for one in asked if one.marker is None or one.marker.evaluate(host)}
+    lines = [(ROOT / f"files/constraints/{name}.txt").read_text().splitlines() for name in ("fleet", machine)]
+    assert wanted <= {line.partition("==")[0] for line in chain(*lines)}
+    assert len(wanted) == 2
 
 
 def test_settings_follow_from_the_defaults_without_a_hook(tmp_path: Path) -> None:

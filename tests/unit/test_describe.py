@@ -20,8 +20,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def described(environment: Path, image: Path) -> dict[str, object]:
-    command = [environment / "bin/python", DESCRIBE, environment / "none", environment / "none", image]
+def described(environment: Path, image: Path, service: Path | None = None) -> dict[str, object]:
+    command = [environment / "bin/python", DESCRIBE, service or environment / "none", environment / "none", image]
     found: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
 
@@ -45,3 +45,20 @@ def test_an_image_tells_its_own_versions(environment: Path, tmp_path: Path) -> N
         "torch": "2.6.0",
         "gpu": "Orin",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "framework"),
+    [
+        ('Environment="FLEET_FRAMEWORK=tensorflow"', "tensorflow"),
+        ('ExecStart="/usr/bin/docker" "run" "--env=FLEET_FRAMEWORK=torch" "image"', "torch"),
+        ("ExecStart=/bin/true", None),
+    ],
+)
+def test_the_unit_tells_what_the_host_was_provisioned_with(
+    environment: Path, tmp_path: Path, line: str, framework: str | None
+) -> None:
+    unit = tmp_path / "flowerbed-none.service"
+    unit.write_text(f"[Service]\n{line}\n")
+    found = described(environment, tmp_path / "none", unit)
+    assert (found["provisioned"], found["framework"]) == (True, framework)

@@ -91,6 +91,17 @@ def test_only_what_differs_is_installed(arguments: dict[str, Any], tmp_path: Pat
     assert say_version(arguments) == "1.10\n"
 
 
+def test_an_environment_with_what_is_not_wanted_is_made_anew(arguments: dict[str, Any], tmp_path: Path) -> None:
+    run_module("python_environment", arguments)
+    hands = Hands(tmp_path / "again", ("tiny", "1.0"))
+    wanted = {**arguments, "packages": {"tiny": "1.0"}, "unwanted": ["other"], "wheels": str(hands.folder)}
+    looked = run_module("python_environment", wanted, check=True)
+    assert (looked["changed"], looked["lacking"]) == (True, ["tiny"])
+    assert run_module("python_environment", wanted)["changed"]
+    assert not list(Path(arguments["path"]).rglob("other.py"))
+    assert not run_module("python_environment", wanted)["changed"]
+
+
 def test_a_wheel_that_was_altered_is_refused(arguments: dict[str, Any]) -> None:
     wheel = next(Path(arguments["wheels"]).glob("tiny-*.whl"))
     with zipfile.ZipFile(wheel, "a") as archive:

@@ -86,6 +86,14 @@ def test_returns_what_the_playbooks_need(check: Check) -> None:
     assert not check("-e", "rounds=3")["changed"]
 
 
+def test_the_framework_decides_what_is_installed(check: Check) -> None:
+    for framework, there, absent in (("torch", "timm", "keras"), ("tensorflow", "keras", "timm")):
+        found = check("-e", f"framework={framework}")
+        assert any(name.startswith(there) for name in found["app"]["dependencies"])
+        assert absent in found["app"]["unwanted"]
+        assert (found["settings"]["framework"], found["run_config"]["framework"]) == (framework, framework)
+
+
 def test_extra_vars_win_over_group_vars_and_both_are_templates(check: Check) -> None:
     check.group_vars("rounds: 5\nseed: '{{ 40 + 2 }}'\n")
     settings = check("-e", "rounds=7")["settings"]

@@ -114,7 +114,7 @@ def _software(run: Run) -> list[tuple[str, str]]:
 
 def _versions(hosts: Sequence[Host]) -> str:
     parts = []
-    for name in ("python", "flwr", "torch"):
+    for name in ("python", "flwr", "torch", "tensorflow"):
         versions = sorted({version for host in hosts if (version := getattr(host, name))})
         if versions:
             parts.append(f"{name} {' and '.join(versions)}")

@@ -53,6 +53,7 @@ class Host(Record):
     python: Text | None = None
     flwr: Text | None = None
     torch: Text | None = None
+    tensorflow: Text | None = None
 
 
 class Server(Host):

@@ -45,7 +45,9 @@ settings: {description: Every setting with its value., type: dict, returned: suc
 own: {description: The settings of the playbook's own table., type: dict, returned: success}
 run_config: {description: The app's run configuration., type: dict, returned: success}
 app:
-  description: 'The app: folder, name, version, dependencies, hooks, and whether it continues after an outage.'
+  description: >-
+    The app: folder, name, version, dependencies and unwanted packages (both by its framework, where it has a choice),
+    hooks, and whether it continues after an outage.
   type: dict
   returned: success
 cids: {description: The cid of each device., type: dict, returned: success, sample: {device1: 0, device2: 1}}
@@ -144,6 +146,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         if errors:
             raise SettingError("\n".join(errors))
+        framework = str(app_values.get("framework", ""))
         changed = {**remembered, **numbers} != remembered
         if changed and not self._task.check_mode:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,7 +160,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "folder": str(flower_app.folder),
                 "name": flower_app.name,
                 "version": flower_app.version,
-                "dependencies": list(flower_app.dependencies),
+                "dependencies": list(flower_app.requirements(framework)),
+                "unwanted": list(flower_app.unwanted(framework)),
                 "hooks": flower_app.hooks,
                 "continues": "continue-from" in flower_app.config,
             },

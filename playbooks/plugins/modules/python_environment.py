@@ -16,11 +16,16 @@ description:
   - Looks at what the environment holds, and installs only what it lacks, with the uv that lies beside the wheels.
     No index is asked, so that a host needs no way out.
   - The environment is made anew where it is of another Python version than O(python).
-  - Packages beyond O(packages) are left alone.
+  - Packages beyond O(packages) and O(unwanted) are left alone.
 options:
   path: {description: Folder of the environment., type: path, required: true}
   python: {description: The Python that it is made with., type: path, required: true}
   packages: {description: Pinned version of each package., type: dict, required: true}
+  unwanted:
+    description: Names of packages; an environment that holds one of them is made anew.
+    type: list
+    elements: str
+    default: []
   wheels:
     description:
       - Folder on the host with the wheels, C(lock.txt) with their hashes, and C(uv). Needed where something lacks, and
@@ -74,6 +79,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "python": {"type": "path", "required": True},
             "packages": {"type": "dict", "required": True},
+            "unwanted": {"type": "list", "elements": "str", "default": []},
             "wheels": {"type": "path"},
         },
         supports_check_mode=True,
@@ -85,6 +91,8 @@ def main() -> None:
         module.fail_json(msg=f"{python} does not run")
     found = look(module, f"{path}/bin/python")
     if base and found.get("python") != base["python"]:
+        found = {}
+    if set(module.params["unwanted"]) & set(found.get("packages", {})):
         found = {}
     names = lacking(packages, found)
     diff = {

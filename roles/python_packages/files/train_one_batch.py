@@ -1,4 +1,4 @@
-"""Try the installed packages out on this machine: import flwr, and with torch train one batch."""
+"""Try the installed packages out on this machine: import flwr, and train one batch with torch or TensorFlow."""
 
 import importlib.util
 import json
@@ -26,4 +26,19 @@ if importlib.util.find_spec("torch"):
     seen |= {"torch": torch.__version__, "device": device}
     if device == "cuda":
         seen["gpu"] = torch.cuda.get_device_name(0)
+elif importlib.util.find_spec("tensorflow"):
+    import keras
+    import numpy as np
+    import tensorflow
+
+    network = keras.Sequential(
+        [keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    network.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    batch = np.random.default_rng().random((8, 32, 32, 3), np.float32)
+    loss = network.train_on_batch(batch, np.arange(8))
+    if not np.isfinite(loss):
+        raise SystemExit(f"the loss of a first batch is {loss}")
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    seen |= {"tensorflow": tensorflow.__version__, "device": "cuda" if gpus else "cpu"}
 print(json.dumps(seen | {"seconds": round(time.monotonic() - start, 1)}))

@@ -6,11 +6,14 @@ says what a container's image holds, where the device trains in one.
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
 from importlib import metadata
 from pathlib import Path
+
+PACKAGES = ("python", "flwr", "torch", "tensorflow")
 
 
 def version(package: str) -> str | None:
@@ -51,14 +54,21 @@ def started(service_file: Path) -> float:
     return time.time() - age - 86400 * int(days or 0)
 
 
+def framework(service: Path) -> str | None:
+    """Return what the host was provisioned to train with, where the app has a choice."""
+    found = re.search(r"FLEET_FRAMEWORK=\W*(\w+)", service.read_text(encoding="utf-8")) if service.exists() else None
+    return found[1] if found else None
+
+
 def packages() -> dict[str, str | None]:
     """Return in what the device trains, with its versions and the GPU of the batch that was tried at provisioning."""
     try:
         image = json.loads(Path(sys.argv[3]).read_text(encoding="utf-8"))
     except OSError:
         here = {"python": platform.python_version(), "flwr": version("flwr"), "torch": version("torch")}
+        here["tensorflow"] = version("tensorflow") or version("tensorflow-cpu")
         return {"runtime": "venv", **here, "gpu": tried().get("gpu")}
-    return {"runtime": "container", **{name: image.get(name) for name in ("python", "flwr", "torch", "gpu")}}
+    return {"runtime": "container", **{name: image.get(name) for name in (*PACKAGES, "gpu")}}
 
 
 def tried() -> dict[str, str]:
@@ -73,6 +83,7 @@ print(
         {
             "provisioned": service.exists(),
             "service_started": started(service) if service.exists() else None,
+            "framework": framework(service),
             "board": board(),
             **packages(),
         }
