@@ -40,6 +40,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     entry = entry_of(config)
     model = initial.build(config, entry, part, whole=True).to(training.best_device())
     inputs = Inputs.of(model, entry, config)
+    test = _test(model, inputs, part)
     sizes = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
     whole = sum(parameter.numel() for parameter in model.parameters())
     folder.update(model={"name": config.model, "parameters": whole, "trained": sum(sizes)})
@@ -48,7 +49,6 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     folder.update(warnings=_warnings(part))
     beginning, done = _start(config, arrays.from_model(model), strategy, folder)
     told = ConfigRecord({"frozen": initial.fingerprint(model), "first-run": folder.info["first_run"]})
-    test = _test(model, inputs, part)
 
     def score(record: ArrayRecord) -> Mapping[str, float]:
         arrays.into_model(record, model, "the global model")
