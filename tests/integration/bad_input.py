@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from certificates import certificate
+
 
 @dataclass(frozen=True)
 class Case:
@@ -240,7 +242,17 @@ FILES = [
     ),
 ]
 
+RENEW = "run: ansible-playbook playbooks/renew_certificates.yml"
 CERTIFICATES = [
+    case(says=f"no device trusts it; {RENEW}", files={"state/ca/hub.crt": certificate(-2)}, name="an old certificate"),
+    case(says=f"hub.crt is no certificate; {RENEW}", files={"state/ca/hub.crt": "hello"}, name="no certificate"),
+    case(
+        says="the CA's certificate ended on ",
+        files={"state/ca/ca.crt": certificate(-2), "state/ca/hub.crt": certificate(200)},
+        name="an old CA",
+    ),
+    case(says="has no certificates yet", playbook="renew_certificates", name="nothing to renew"),
+    case("insecure=true", says="insecure=true: this fleet has no certificates", playbook="renew_certificates"),
     case(
         says="{folder}/state/ca/ca.key holds no private key in pkcs8 format",
         files={"state/ca/ca.key": "hello"},
