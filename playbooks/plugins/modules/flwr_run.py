@@ -53,13 +53,15 @@ stopped: {description: Ids of the runs that were stopped., type: list, elements:
 """
 
 # Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again. An app
-# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off. What a full disk
-# takes half of a file counts for nothing.
+# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off. The word of
+# that finds room on a full disk, too, where the reserve was.
 FOLLOW = """
 cd "$1" || exit 1
 end() {
+  rm -f reserve
   echo '{"runs": [{"status": "'"$1"'", "status-details": "'"$2"'"}]}' >status.new && mv status.new status.json && exit 0
 }
+head -c 65536 /dev/zero >reserve
 tries=0
 gone=
 while [ $tries -lt 120 ]; do
@@ -83,7 +85,7 @@ while [ $tries -lt 120 ]; do
     fi
     ;;
   esac
-  [ -n "$status" ] && mv status.new status.json && exit 0
+  [ -n "$status" ] && rm -f reserve && mv status.new status.json && exit 0
   sleep 1
 done
 end lost "the SuperLink did not answer for two minutes"
