@@ -40,7 +40,7 @@ class Processes:
         self.services = {}
         for process in fleet.processes():
             words = process.info["cmdline"]
-            if process.name() != "pause-after-end" and words[2:3] in (["flower-superlink"], ["flower-supernode"]):
+            if words[2:3] in (["flower-superlink"], ["flower-supernode"]):
                 self.services[Path(words[1]).parent.name] = process  # state/<host>/fast_rounds.pyz
 
     def all(self) -> dict[str, psutil.Process]:
@@ -54,7 +54,7 @@ class Processes:
 
     def app(self, host: str) -> psutil.Process | None:
         """Return the process of the ServerApp or of a ClientApp, where one is at work."""
-        whole = chain(self.services[host])
+        whole = chain(self.services[host]) if host in self.services else []
         return whole[3] if len(whole) == 4 else None
 
 
@@ -69,41 +69,48 @@ def chain(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
+def signal_to(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal; return whether the process was there still."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
 def freeze(processes: Processes, host: str) -> None:
     """Stop a device for a while, with all that it runs."""
     frozen = chain(processes.services[host])
     for process in frozen:
-        process.suspend()
+        signal_to(process, signal.SIGSTOP)
     time.sleep(FROZEN)
     for process in frozen:
-        if process.is_running():
-            process.resume()
+        signal_to(process, signal.SIGCONT)
 
 
 def kill_app(processes: Processes, host: str) -> None:
     """Kill the app of a device in its training."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        if app := processes.app(host):
-            app.kill()
+        if (app := processes.app(host)) and signal_to(app, signal.SIGKILL):
             return
 
 
 def kill_device(processes: Processes, host: str) -> None:
     """Kill a device's SuperNode and all that it runs; it comes back after a minute or so."""
     for process in reversed(chain(processes.services[host])):
-        process.kill()
+        signal_to(process, signal.SIGKILL)
 
 
 def kill_serverapp(processes: Processes, host: str) -> None:
     """Kill the ServerApp alone."""
     if app := processes.app("hub"):
-        app.kill()
+        signal_to(app, signal.SIGKILL)
 
 
 def kill_superlink(processes: Processes, host: str) -> None:
     """Kill the SuperLink; the ServerApp goes with it."""
-    processes.services["hub"].kill()
+    signal_to(processes.services["hub"], signal.SIGKILL)
 
 
 FAULTS: dict[str, Callable[[Processes, str], None]] = {
@@ -184,10 +191,12 @@ def soak(
                 if last >= due and last < rounds:
                     due = last + every
                     kind, host = chance.choice(kinds), chance.choice(devices)
+                    if not {host, "hub"} <= (processes := Processes(fleet)).services.keys():
+                        continue  # it is down since an earlier one
                     say(
                         f"after round {last}: {kind} {host if kind in ('freeze', 'kill-app', 'kill-device') else 'hub'}"
                     )
-                    FAULTS[kind](Processes(fleet), host)
+                    FAULTS[kind](processes, host)
             time.sleep(0.1)
     finally:
         if playbook.poll() is None:
