@@ -225,7 +225,7 @@ def missing(folder: Path, rounds: int) -> list[str]:
     ]
     models = {path.name for path in (folder / "model").glob("round-*")}
     lines += [f"round {n} left no model" for n in range(rounds + 1) if f"round-{n}.safetensors" not in models]
-    failures = json.loads((folder / "run.json").read_text(encoding="utf-8"))["failures"]
+    failures = json.loads((folder / "app.json").read_text(encoding="utf-8"))["failures"]
     counted = {(failure["round"], failure["phase"], failure["reason"]) for failure in failures}
     lines += [
         f"round {row['round']} counts {row['failures']} failures and gives no reason"
