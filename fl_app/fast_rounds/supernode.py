@@ -22,13 +22,14 @@ def _install() -> None:
     from flwr.common.config import parse_config_args
     from flwr.supernode import start_client_internal
 
-    from fast_rounds import crashes, layers, objects, supernode_loop
+    from fast_rounds import crashes, layers, objects, orphans, supernode_loop
     from fast_rounds.pace import supernode_floor
 
     command = importlib.import_module("flwr.supernode.cli.flower_supernode")
     args = command._parse_args_run_supernode().parse_args()
     partitions = parse_config_args([args.node_config] if args.node_config else None).get("num-partitions")
     crashes.install()
+    orphans.install()
     layers.install()
     supernode_loop.install(supernode_floor(partitions if isinstance(partitions, int) else None))
     objects.install(start_client_internal)

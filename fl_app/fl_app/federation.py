@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_app import checkpoints, frameworks, host, outage, strategies
+from fl_app.answering import Answering
 from fl_app.datasets import entry_of
 from fl_app.errors import AppError
 from fl_app.prepare import prepare, prepared
@@ -50,7 +51,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     wait = Wait(config.min_devices, config.device_timeout)
     recorder = Recorder(strategy, folder, config.rounds, wait, config.fraction_evaluate > 0, done, state)
     recorder.start(
-        grid,
+        Answering(grid),
         beginning,
         num_rounds=config.rounds - done,
         timeout=config.round_timeout,

@@ -10,6 +10,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fl_app import arrays as arrays_of
 from fl_app import checkpoints
+from fl_app.answering import Present
 from fl_app.errors import AppError
 from fl_app.round_log import Device, RoundLog
 from fl_app.run_folder import RunFolder
@@ -62,7 +63,7 @@ class Recorder(Strategy):
     ) -> Iterable[Message]:
         """Start a round: have the delegate choose the devices."""
         self.now = RoundLog(self.done + server_round)
-        self.wait(grid, self.now.number)
+        grid = Present(grid, self.wait(grid, self.now.number))
         self.dtypes = arrays_of.dtypes(arrays)
         return self.now.send(self.strategy.configure_train(self.now.number, arrays, config, grid))
 
@@ -90,7 +91,7 @@ class Recorder(Strategy):
     ) -> Iterable[Message]:
         """Have the delegate choose the devices that evaluate."""
         if self.evaluates:
-            self.wait(grid, self.now.number)
+            grid = Present(grid, self.wait(grid, self.now.number))
         return self.now.send(self.strategy.configure_evaluate(self.now.number, arrays, config, grid))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FULL = 1 << 20  # bytes that are left of a full disk: too few for a model and for the SuperLink's database
 COLUMNS = {
     "rounds": (
         "round",
@@ -68,7 +70,8 @@ class RunFolder:
     def alive(self) -> Iterator[None]:
         """Hold a lock on the file ``alive``, which goes at the end: one that nobody holds tells of a run cut off.
 
-        An interrupt is no end: Flower interrupts a ServerApp whose SuperLink went away.
+        An interrupt is no end: Flower interrupts a ServerApp whose SuperLink went away. Nor is a disk that is full,
+        which the SuperLink tells in many ways.
         """
         path = self.path / "alive"
         with path.open("w") as file:
@@ -76,9 +79,14 @@ class RunFolder:
             try:
                 yield
             except Exception:
-                path.unlink()
+                if not self.disk_is_full():
+                    path.unlink()
                 raise
             path.unlink()
+
+    def disk_is_full(self) -> bool:
+        """Return whether next to nothing can be written any more."""
+        return shutil.disk_usage(self.path).free < FULL
 
     def add(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append ``rows`` to ``table``, in one write that is on the disk when this returns."""

@@ -40,6 +40,9 @@ def main(grid: Grid, context: Context) -> None:
 
             run(grid, config, folder)
     except Exception as error:
+        if folder.disk_is_full():
+            logger.error("the server's disk is full: %s", one_line(error))
+            raise
         folder.update(error=one_line(error))
         if isinstance(error, AppError):
             raise AppError(str(error)) from None  # without the frames: the line says it all

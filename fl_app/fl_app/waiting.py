@@ -19,10 +19,10 @@ class Wait:
     devices: int
     seconds: float
 
-    def __call__(self, grid: Grid, server_round: int) -> None:
-        """Return once they are there; raises `AppError` where they do not come."""
+    def __call__(self, grid: Grid, server_round: int) -> list[int]:
+        """Return the ids of those that are there, once they are enough; raises `AppError` where they do not come."""
         start, told = time.monotonic(), False
-        while (online := len(list(grid.get_node_ids()))) < self.devices:
+        while (online := len(nodes := list(grid.get_node_ids()))) < self.devices:
             if time.monotonic() - start > self.seconds:
                 raise AppError(
                     f"round {server_round}: {online} of min_devices={self.devices} devices are online after "
@@ -38,3 +38,4 @@ class Wait:
                     self.seconds,
                 )
             time.sleep(PAUSE)
+        return nodes

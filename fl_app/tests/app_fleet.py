@@ -8,6 +8,7 @@ from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -20,32 +21,48 @@ last: list[Path] = []  # the folders of the runs that the fixture `run` began
 
 
 class Fleet(Grid):
-    """Devices with node ids from 100 on; ``fault`` may answer for a device, change a message or, with None, lose it."""
+    """Devices with node ids from 100 on; ``fault`` may answer for a device, change a message or, with None, lose it.
+
+    It is asked again of a message that was lost: what it does not lose then is answered late.
+    """
 
     def __init__(self, run_config: dict[str, Any], node_configs: list[dict[str, Any]], fault: Fault | None = None):
         self.run_config = run_config
         self.nodes = dict(zip(itertools.count(100), node_configs))
         self.fault = fault
         self.count = itertools.count()
+        self.lost: dict[str, Message] = {}
+        self.activated = dict.fromkeys(self.nodes, "once")
 
     def get_node_ids(self) -> Iterable[int]:
         return list(self.nodes)
 
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        return [NodeInfo(node_id=node, last_activated_at=self.activated[node]) for node in self.get_node_ids()]
+
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         replies = []
         for message in messages:
-            node = message.metadata.dst_node_id
             message.metadata.__dict__["_message_id"] = f"message {next(self.count)}"  # as Flower's own Grid does
-            answer = self.fault(node, message) if self.fault else message
-            if isinstance(answer, Message):
-                answer.metadata.__dict__["_message_id"] = message.metadata.message_id
-                context = Context(1, node, dict(self.nodes[node]), RecordDict(), dict(self.run_config))
-                replies.append(client_app.app(answer, context))
-            elif isinstance(answer, Error):
-                reply = Message(answer, reply_to=message)
-                reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID  # which answers for lost devices
-                replies.append(reply)
+            replies += self._answers(message)
         return replies[::-1]  # the first device need not be the first to answer
+
+    def _answers(self, message: Message) -> list[Message]:
+        node, message_id = message.metadata.dst_node_id, message.metadata.message_id
+        answer = self.fault(node, message) if self.fault else message
+        if answer is None:
+            self.lost[message_id] = message
+            return []
+        if isinstance(answer, Error):
+            reply = Message(answer, reply_to=message)
+            reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID  # which answers for lost devices
+            return [reply]
+        answer.metadata.__dict__["_message_id"] = message_id
+        context = Context(1, node, dict(self.nodes[node]), RecordDict(), dict(self.run_config))
+        return [client_app.app(answer, context)]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return [reply for message_id in message_ids for reply in self._answers(self.lost.pop(message_id))]
 
     # The strategies use none of these.
     def set_run(self, run: Any) -> None:
@@ -59,9 +76,6 @@ class Fleet(Grid):
         raise NotImplementedError
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        raise NotImplementedError
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         raise NotImplementedError
 
 

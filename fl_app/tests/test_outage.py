@@ -1,6 +1,9 @@
 """Runs whose server went away in the middle, and the runs that go on from what they left."""
 
 import fcntl
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,3 +72,32 @@ def test_what_was_cut_off_before_it_began_begins(run: Run, tmp_path: Path) -> No
     begun = run(**QUICK, continue_from=str(tmp_path))
     assert [row["round"] for row in read_csv(begun / "rounds.csv")] == ["1", "2"]
     assert app_json(begun)["outages"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk that is full is a mount, which needs root")
+def test_a_disk_that_is_full_is_an_outage(run: Run, home: Path) -> None:
+    whole = run(**WHOLE)
+    disk = home / "runs"
+    disk.rename(home / "elsewhere")
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=True)
+    try:
+
+        def filled(node: int, message: Message) -> Message:
+            if message.content.config_records["config"]["server-round"] == 2 and not (disk / "filler").exists():
+                (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+            return message
+
+        with pytest.raises(OSError, match="No space left"):
+            run(**WHOLE, fault=filled)
+        cut = last[-1]
+        assert (cut / "alive").exists()  # as of a run whose server was away, and held by nobody
+        (disk / "filler").unlink()
+        rest = run(**WHOLE, continue_from=str(cut))
+        assert [row["round"] for row in read_csv(rest / "rounds.csv")] == ["1", "2", "3"]
+        assert [outage["after_round"] for outage in app_json(rest)["outages"]] == [1]
+        found = load_file(rest / "model" / "round-3.safetensors")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    expected = load_file(home / "elsewhere" / whole.name / "model" / "round-3.safetensors")
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)

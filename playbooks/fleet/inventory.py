@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class Fleet:
     # Not copied: what else an inventory says may be a template that has no value yet.
     variables: Mapping[str, object]  # the server's, among which are those that the inventory gives to all
     host_variables: dict[str, Mapping[str, object]]  # each host's
+    sources: tuple[Path, ...] = ()
 
     @classmethod
     def from_task_vars(cls, variables: Mapping[str, Any]) -> Fleet:
@@ -39,6 +40,7 @@ class Fleet:
             variables=hostvars[servers[0]] if servers else {},
             host_variables={host: hostvars[host] for host in (*servers, *devices)},
             server_is_here=any(host in local and "superlink_address" not in hostvars[host] for host in servers),
+            sources=tuple(Path(source) for source in variables.get("ansible_inventory_sources") or ()),
         )
 
     @property
@@ -48,6 +50,8 @@ class Fleet:
 
     def errors(self) -> list[str]:
         """Return a line for each thing that makes this no fleet."""
+        if not self.host_variables and (unread := list(_unread(self.sources))):
+            return unread  # Ansible goes on with an inventory without hosts
         found = []
         if len(self.servers) != 1:
             names = ", ".join(self.servers) or "none"
@@ -67,6 +71,22 @@ class Fleet:
         return found
 
 
+def _unread(sources: Iterable[Path]) -> Iterator[str]:
+    """Yield a line for each inventory that cannot be read."""
+    for path in sources:
+        if not path.exists():
+            yield f"inventory {path} is not there; allowed: a file or folder with the groups server and devices"
+        elif path.is_file() and path.suffix in (".yml", ".yaml"):
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                yield f"inventory {path} cannot be read: {' '.join(str(error).split())}"
+                continue
+            if not isinstance(content, dict):
+                held = "nothing" if content is None else f"a {type(content).__name__}"
+                yield f"inventory {path} holds {held}; allowed: all: with the groups server and devices"
+
+
 def read_group_vars(inventory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each file of variables for the group `all` of an inventory (a file or a folder), with its content."""
     folder = (inventory if inventory.is_dir() else inventory.parent) / "group_vars"
@@ -81,11 +101,6 @@ def read_group_vars(inventory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(path), content
 
 
-def known_variables(project: Path) -> set[str]:
-    """Return the names of the roles' variables and of those that the playbooks define for all hosts."""
-    names: set[str] = set()
-    for path in project.glob("roles/*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
-            names |= set(entry.get("options", {}))
-    names |= set(yaml.safe_load((project / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")))
-    return names
+def playbook_variables(project: Path) -> set[str]:
+    """Return the names that the playbooks define for all hosts."""
+    return set(yaml.safe_load((project / "playbooks/group_vars/all.yml").read_text(encoding="utf-8")))

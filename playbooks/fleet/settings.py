@@ -167,6 +167,12 @@ FLEET: tuple[Setting, ...] = (
         max=86400,
     ),
     Setting("device", "str", "", "remove_device.yml: the devices to take out of the fleet, with commas between them"),
+    Setting(
+        "renew",
+        "bool",
+        False,
+        "renew_certificates.yml: make the server's certificate anew now, not only in its last 30 days",
+    ),
     Setting("services", "bool", False, "stop.yml: stop the SuperLink and the SuperNodes too, not only the run"),
     Setting(
         "fast_rounds",

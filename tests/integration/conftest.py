@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 import yaml
 
 from ports import free_ports
+
+if TYPE_CHECKING:
+    from .labs import LabFleet
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -130,3 +134,26 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFleet]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="session")
+def fleet_over_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
+    """Virtual hosts that are reached over SSH: a server, a Raspberry Pi and a Jetson, provisioned by one command."""
+    from lab import fleet as fleets
+    from lab.lab import booted
+
+    from .labs import LabFleet
+
+    hosts = [
+        {"name": "hub", "kind": "server", "memory": 1536},
+        {"name": "pi", "kind": "raspberry-pi-4", "memory": 1024},
+        {"name": "orin", "kind": "jetson-orin-nano", "memory": 2048},
+    ]
+    folder = tmp_path_factory.mktemp("ssh")
+    with booted(fleets.parse({"hosts": hosts}, "ssh"), "s" + secrets.token_hex(3), state=folder / "lab") as lab:
+        made = LabFleet(folder, lab)
+        looked = made.play("provision", options=("--check", "--diff"))
+        assert looked.returncode == 0, looked.stdout + looked.stderr
+        done = made.play("provision", timeout=1200)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made

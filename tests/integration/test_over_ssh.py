@@ -6,12 +6,11 @@ import csv
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,7 @@ from flwr.supercore.routers.runtime.router import router as runtime
 from flwr.superlink.routers.control.router import router as control
 from flwr.superlink.routers.fleet.router import router as fleet_api
 
-from lab import fleet as fleets
 from lab.faults import Faults
-from lab.lab import booted
 from ports import free_ports
 from waits import wait_for
 
@@ -35,13 +32,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-HOSTS = {
-    "hosts": [
-        {"name": "hub", "kind": "server", "memory": 1536},
-        {"name": "pi", "kind": "raspberry-pi-4", "memory": 1024},
-        {"name": "orin", "kind": "jetson-orin-nano", "memory": 2048},
-    ]
-}
 NAMES = {"hub", "pi", "orin"}
 FOREIGN_APP = PROJECT / "tests" / "integration" / "foreign_app"
 VENV = "/opt/flowerbed/venv/bin"
@@ -67,16 +57,8 @@ print(json.dumps({{path: status(path) for path in {paths}}}))
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
-    """The hosts, provisioned by one command."""
-    folder = tmp_path_factory.mktemp("ssh")
-    with booted(fleets.parse(HOSTS, "ssh"), "s" + secrets.token_hex(3), state=folder / "lab") as lab:
-        made = LabFleet(folder, lab)
-        looked = made.play("provision", options=("--check", "--diff"))
-        assert looked.returncode == 0, looked.stdout + looked.stderr
-        done = made.play("provision", timeout=1200)
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield made
+def fleet(fleet_over_ssh: LabFleet) -> LabFleet:
+    return fleet_over_ssh
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -116,6 +98,19 @@ def test_a_part_of_it_is_done_by_its_tag(fleet: LabFleet) -> None:
     done = fleet.play("provision", options=("--tags", "flower", "--limit", "pi"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert changed_hosts(done.stdout)["pi"] > 0, done.stdout
+
+
+def test_the_servers_certificate_is_renewed(fleet: LabFleet) -> None:
+    server = (fleet.lab.host("hub").address, 8000)
+    before = ssl.get_server_certificate(server)
+    looked = fleet.play("renew_certificates")
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert set(changed_hosts(looked.stdout).values()) == {0}, looked.stdout
+    done = fleet.play("renew_certificates", "renew=true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"the server's certificate counts until \d{4}-\d\d-\d\d, the CA's until", done.stdout)
+    assert {host for host, count in changed_hosts(done.stdout).items() if count} == {"hub"}
+    assert ssl.get_server_certificate(server) != before
 
 
 def test_two_rounds(fleet: LabFleet) -> None:

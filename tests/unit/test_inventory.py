@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fleet.inventory import Fleet, known_variables, read_group_vars
+from fleet import role_variables
+from fleet.inventory import Fleet, playbook_variables, read_group_vars
 from fleet.settings import SettingError
 from unit.driving import ROOT
 
@@ -71,6 +72,16 @@ def test_a_variable_file_that_holds_no_variables_is_named(tmp_path: Path, conten
 
 
 def test_variables_of_roles_and_playbooks_are_known() -> None:
-    names = known_variables(ROOT)
-    assert {"superlink_port", "supernode_data_path", "fleet_home"} <= names
-    assert "rounds" not in names
+    known = role_variables.types(ROOT)
+    assert (known["superlink_port"], known["supernode_data_path"]) == ("int", "path")
+    assert "fleet_home" in playbook_variables(ROOT)
+    assert "rounds" not in known
+
+
+def test_numbers_of_roles_are_checked_once_for_all_hosts() -> None:
+    known = {"superlink_port": "int", "base_upgrade": "bool", "fleet_home": "path"}
+    host = {**HERE, "superlink_port": 0, "base_upgrade": "no", "fleet_home": "x"}
+    found = fleet({"s": host}, {"a": host, "b": HERE})
+    (line,) = role_variables.errors(found, known, {"superlink_port": 0})
+    assert line == "superlink_port=0 (extra var) is not allowed; allowed: a whole number from 1 up to 65535"
+    assert len(list(role_variables.errors(found, known, {}))) == 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from certificates import certificate
 from unit.driving import errors, run_play
 
 if TYPE_CHECKING:
@@ -215,3 +216,17 @@ def test_a_clock_that_is_wrong_is_named(tmp_path: Path, offset: float, way: str)
     shown, _, _ = act(tmp_path, "compare_clock", {"server": {"offset": offset, "error": 0.5}})
     (seconds,) = re.findall(rf"localhost: its clock is (\d+) s {way} the server's", " ".join(shown.split()))
     assert int(seconds) == pytest.approx(abs(offset), abs=2)
+
+
+@pytest.mark.parametrize(("days", "says"), [(200, ""), (20, "the server's certificate ends on "), (-2, "ended on ")])
+def test_certificates_that_end_are_told_of_and_those_that_ended_are_refused(
+    tmp_path: Path, days: int, says: str
+) -> None:
+    for name, left in (("ca", 300), ("hub", days)):
+        (tmp_path / f"{name}.crt").write_bytes(certificate(left))
+    looks = {"name": "Look", "check_certificates": {"folder": str(tmp_path), "server": "hub"}}
+    done = run_play(tmp_path, [looks])
+    assert (done.returncode != 0) == (days < 0)
+    told = [line for line in done.stderr.splitlines() if "certificate" in line]
+    assert len(told) == (1 if says else 0)
+    assert all(says in line and "playbooks/renew_certificates.yml" in line for line in told)

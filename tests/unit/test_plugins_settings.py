@@ -114,18 +114,6 @@ def test_a_mistake_is_one_line_and_nothing_is_written(check: Check) -> None:
     assert any(line.startswith("round (extra var) is no setting (did you mean rounds?); allowed: ") for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("given", "start"),
-    [
-        ("app=/nowhere", "app=/nowhere (extra var) has no pyproject.toml; allowed: "),
-        ("resume=never", "resume=never (extra var)"),
-    ],
-)
-def test_what_the_other_checks_stand_on_is_checked_first(check: Check, given: str, start: str) -> None:
-    (line,) = check.refused("-e", given)
-    assert line.startswith(start)
-
-
 ATTACHABLE = {
     "ids": ["12"],
     "started": "",
@@ -133,27 +121,6 @@ ATTACHABLE = {
     "folder_name": "",
     "settings": {"rounds": 7, "strategy": "FedAdam"},
 }
-
-
-@pytest.mark.parametrize(
-    ("given", "kept", "start"),
-    [
-        (["attach=latest"], None, "attach=latest (extra var): no such run waits to be brought back; allowed: nothing"),
-        (["attach=3"], ATTACHABLE, "attach=3 (extra var): no such run waits to be brought back; allowed: latest, 12"),
-        (
-            ["attach=12", "rounds=3"],
-            ATTACHABLE,
-            "rounds=3 (extra var) is not allowed with attach, for a run keeps its settings; allowed: 7",
-        ),
-        (["attach=latest"], {"ids": []}, "attach=latest (extra var): "),
-    ],
-)
-def test_a_run_that_cannot_be_attached_to(
-    check: Check, given: list[str], kept: dict[str, Any] | None, start: str
-) -> None:
-    check.keep(kept)
-    (line,) = check.refused(*(word for one in given for word in ("-e", one)))
-    assert line.startswith(start)
 
 
 def test_a_run_that_is_attached_to_keeps_its_settings(check: Check) -> None:
@@ -169,21 +136,6 @@ def test_every_mistake_is_told_at_once_with_where_it_came_from(check: Check) -> 
     lines = check.refused("-e", "rounds=0", "-e", "alpha=nan", hosts=inventory(a={"cid": 1}, b={"cid": 1}))
     assert sorted(line.split(" ")[0] for line in lines) == ["alpha=nan", "cid=1", "lr=-1", "modell", "rounds=0"]
     assert f"({path})" in next(line for line in lines if line.startswith("lr=-1"))
-
-
-@pytest.mark.parametrize(
-    ("hosts", "start"),
-    [
-        (inventory(a={"cid": "x"}), "cid=x (inventory, host a) is not allowed; allowed: a whole number from 0"),
-        (inventory(a={"cid": 2}, b={"cid": 2}), "cid=2 is held by a (inventory) and b (inventory);"),
-        (inventory(hub={}), "hub (inventory) is in group server and in group devices;"),
-        (inventory().replace("{hub: {}}", "{}"), "group server (inventory) has 0 hosts"),
-        (inventory(pi={"ansible_connection": "ssh"}), "superlink_address (inventory, host hub) is not set, and pi is"),
-    ],
-)
-def test_an_inventory_that_is_no_fleet(check: Check, hosts: str, start: str) -> None:
-    (line,) = check.refused(hosts=hosts)
-    assert line.startswith(start)
 
 
 def test_variables_of_roles_and_of_ansible_are_no_mistakes(check: Check) -> None:
@@ -202,16 +154,6 @@ def test_check_mode_remembers_nothing(check: Check) -> None:
     assert not check.state.exists()
 
 
-@pytest.mark.parametrize("content", ["{", '{"a": null}'])
-def test_a_state_that_cannot_be_read_is_named_and_kept(check: Check, content: str) -> None:
-    check.state.mkdir()
-    (check.state / "cids.json").write_text(content)
-    done = run_play(check.folder, check.tasks, inventory=inventory())
-    (line,) = errors(done)
-    assert line.startswith(f"{check.state}/cids.json cannot be read")
-    assert (check.state / "cids.json").read_text() == content
-
-
 def test_an_own_app_has_its_own_settings(check: Check) -> None:
     app = write_app(check.folder / "app")
     found = check("-e", f"app={app}", "-e", "num_server_rounds=5", "-e", "app_config='lr=0.5 label=\"x y\"'")
@@ -227,12 +169,6 @@ def test_mistakes_in_the_settings_of_an_own_app(check: Check) -> None:
     starts = ("num_server_rounds=x (extra var)", "rounds (extra var) is no setting", "app_config: momentum (extra var)")
     assert [start for start in starts if not any(line.startswith(start) for line in lines)] == []
     assert len(lines) == 3
-
-
-@pytest.mark.parametrize("text", ["lr", "lr=[1", "nowhere.toml"])
-def test_a_run_configuration_that_flower_cannot_read(check: Check, text: str) -> None:
-    (line,) = check.refused("-e", f"app={write_app(check.folder / 'app')}", "-e", json.dumps({"app_config": text}))
-    assert line.startswith(f"app_config={text} (extra var) cannot be read; allowed: key=value pairs")
 
 
 def test_group_vars_may_hold_settings_of_the_app_that_ships_while_another_runs(check: Check) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+from ansible.errors import AnsibleTemplateError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 
-from fleet import app, attach, benchmark, cids, resume
-from fleet.inventory import Fleet, known_variables, read_group_vars
+from fleet import app, attach, benchmark, cids, resume, role_variables
+from fleet.inventory import Fleet, playbook_variables, read_group_vars
 from fleet.settings import FLEET, Setting, SettingError, Value, check_all, unknown
 
 DOCUMENTATION = """
@@ -97,7 +99,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self, project: Path, state: Path, variables: dict[str, Any], own: tuple[Setting, ...] | None
     ) -> dict[str, Any]:
         fleet = Fleet.from_task_vars(variables)
-        given = self._given(variables, known_variables(project))
+        of_roles = role_variables.types(project)
+        given = self._given(variables, of_roles.keys() | playbook_variables(project))
         own_values, own_errors, given = _own(own, given)
         given = {**_inline(FLEET, fleet), **given}
         values, errors = check_all(FLEET, given)
@@ -126,6 +129,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         config = {name.replace("_", "-"): value for name, value in app_values.items()}
         errors += _app_config(*given.get("app_config", ("", "")), flower_app, config)
         errors += fleet.errors()
+        errors += role_variables.errors(fleet, of_roles, load_extra_vars(self._loader))
+        errors += _unwritable(project / str(values["results_folder"]), given.get("results_folder", ("", "default"))[1])
         of_hosts, host_errors = _of_hosts(FLEET, values, given, fleet)
         errors += host_errors
         remembered = _remembered(state)
@@ -133,7 +138,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             numbers = cids.assign(fleet.devices, fleet.cids, remembered)
         except SettingError as error:
             numbers, errors = {}, [*errors, str(error)]
-        if "min_devices" in app_values and int(app_values["min_devices"]) > len(fleet.devices):
+        if fleet.devices and "min_devices" in app_values and int(app_values["min_devices"]) > len(fleet.devices):
             _, origin = given.get("min_devices", (0, "default"))
             errors.append(
                 f"min_devices={app_values['min_devices']} ({origin}) is not allowed; "
@@ -149,8 +154,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         framework = str(app_values.get("framework", ""))
         changed = {**remembered, **numbers} != remembered
         if changed and not self._task.check_mode:
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (state / "cids.json").write_text(json.dumps({**remembered, **numbers}, indent=1) + "\n")
+            try:
+                state.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (state / "cids.json").write_text(json.dumps({**remembered, **numbers}, indent=1) + "\n")
+            except OSError as error:
+                raise SettingError(f"fleet_state={state} cannot be written: {error.strerror}") from None
         return {
             "changed": changed,
             "settings": {**values, **app_values},
@@ -213,12 +221,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 # The user's own file: its values may be templates, as everywhere in Ansible.
                 given.update({name: (_trusted(value), path) for name, value in content.items()})
         for name, value in load_extra_vars(self._loader).items():
+            if name == "_raw_params":
+                raise SettingError(f"-e {value} is no setting; allowed: -e name=value, -e @FILE")
             given[name] = (value, "extra var")
         return {
-            name: (self._templar.template(value), origin)
+            name: (self._value(name, value, origin), origin)
             for name, (value, origin) in given.items()
             if name not in of_roles and not name.startswith("ansible_")
         }
+
+    def _value(self, name: str, value: object, origin: str) -> object:
+        try:
+            return self._templar.template(value)
+        except AnsibleTemplateError as error:
+            raise SettingError(f"{name}={value} ({origin}) cannot be worked out: {error.message}") from None
 
     def _unknown(
         self,
@@ -278,6 +294,17 @@ def _of_hosts(
             except SettingError as error:
                 errors.append(str(error))
     return found, errors
+
+
+def _unwritable(folder: Path, origin: str) -> list[str]:
+    """Return a line where a run's results could not be written in the end."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return []
+    why = "cannot be written to" if there.is_dir() else "is no folder"
+    return [
+        f"results_folder={folder} ({origin}) is not allowed: {there} {why}; allowed: a folder that you can write to"
+    ]
 
 
 def _trusted(value: object) -> object:

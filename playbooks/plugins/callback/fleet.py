@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 from ansible import constants as C  # noqa: N812 (Ansible's own name for it)
+from ansible import context
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
+
+from fleet.inventory import read_group_vars
+from fleet.settings import SettingError
 
 DOCUMENTATION = """
 name: fleet
@@ -32,13 +37,25 @@ class CallbackModule(Default):  # type: ignore[misc]
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
 
+    def v2_playbook_on_start(self, playbook):  # type: ignore[no-untyped-def]
+        super().v2_playbook_on_start(playbook)
+        # Ansible reads these files before the first task, and ends without a word of which one it cannot read.
+        for source in context.CLIARGS.get("inventory") or ():
+            try:
+                list(read_group_vars(Path(source)))
+            except SettingError as error:
+                self._error(str(error))
+
+    def _error(self, line: str) -> None:
+        self._display.display(f"ERROR: {line}", color=C.COLOR_ERROR, stderr=True)
+
     def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
         lines = result.result.get("user_errors")
         if lines is None or ignore_errors:
             super().v2_runner_on_failed(result, ignore_errors)
             return
         for line in lines:
-            self._display.display(f"ERROR: {line}", color=C.COLOR_ERROR, stderr=True)
+            self._error(line)
 
     def v2_runner_on_ok(self, result):  # type: ignore[no-untyped-def]
         # An include is no work of its own; its banner would stand above nothing.

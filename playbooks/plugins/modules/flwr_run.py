@@ -53,21 +53,22 @@ stopped: {description: Ids of the runs that were stopped., type: list, elements:
 """
 
 # Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again. An app
-# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off.
+# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off. The word of
+# that finds room on a full disk, too, where the reserve was.
 FOLLOW = """
 cd "$1" || exit 1
 end() {
-  echo '{"runs": [{"status": "'"$1"'", "status-details": "'"$2"'"}]}' >status.new
-  mv status.new status.json
-  exit 0
+  rm -f reserve
+  echo '{"runs": [{"status": "'"$1"'", "status-details": "'"$2"'"}]}' >status.new && mv status.new status.json && exit 0
 }
+head -c 65536 /dev/zero >reserve
 tries=0
 gone=
 while [ $tries -lt 120 ]; do
   "$2/flwr" log "$3" fleet --stream >serverapp.log 2>&1
   status=
   if "$2/flwr" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
-    grep -q '"success": true' status.new; then
+    grep -q '"success": true' status.new && "$2/python" -m json.tool status.new >/dev/null; then
     status=$(grep -o '"finished:[a-z]*"' status.new)
     tries=0
   else
@@ -77,14 +78,14 @@ while [ $tries -lt 120 ]; do
   '' | *failed*) # Flower's word for a ServerApp that it has not heard of for a while, too
     if "$2/python" -c 'import fcntl; fcntl.flock(open("alive"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null; then
       # Asked twice: it may have been stopped after Flower said that it runs.
-      [ "$gone" ] && end "cut off" "the ServerApp was cut off: the server was away, or it was killed"
+      [ "$gone" ] && end "cut off" "the ServerApp was cut off: the server was away or its disk full, or it was killed"
       gone=yes
       sleep 1
       continue
     fi
     ;;
   esac
-  [ -n "$status" ] && mv status.new status.json && exit 0
+  [ -n "$status" ] && rm -f reserve && mv status.new status.json && exit 0
   sleep 1
 done
 end lost "the SuperLink did not answer for two minutes"

@@ -94,11 +94,13 @@ def main() -> None:
         result["changed"] = module.set_mode_if_different(path, "0600", result["changed"])
         if module.params["owner"]:
             result["changed"] = module.set_owner_if_different(path, module.params["owner"], result["changed"])
-        with open(path, "rb") as file:
-            try:
+        try:
+            with open(path, "rb") as file:
                 result.update(public_halves(file.read(), form))
-            except (ValueError, TypeError) as error:  # TypeError: it has a passphrase
-                module.fail_json(msg=f"{path} holds no private key in {form} format: {error}")
+        except (OSError, ValueError, TypeError) as error:  # TypeError: it has a passphrase
+            why = str(error).split(". See https:")[0]
+            line = f"{path} holds no private key in {form} format ({why}); put it back, or remove it for a new one"
+            module.fail_json(msg=line, user_errors=[line])
     module.exit_json(**result)
 
 
