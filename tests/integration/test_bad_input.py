@@ -87,6 +87,11 @@ def test_provision_refuses_as_well(untouched: LocalFleet) -> None:
     assert "rounds=0" in refusal(untouched, "rounds=0", playbook="provision")
 
 
+def test_a_user_of_the_apps_own_takes_root(untouched: LocalFleet) -> None:
+    errors = refusal(untouched, "isolation=process", playbook="provision")
+    assert "device1: isolation=process is not allowed on a host without root; allowed there: auto, subprocess" in errors
+
+
 @pytest.mark.parametrize(
     ("pyproject", "said"),
     [
