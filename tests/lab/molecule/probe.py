@@ -4,6 +4,7 @@ Arguments: the file to leave, the SuperNode's process id and port.
 """
 
 import ctypes
+import grp
 import json
 import os
 import socket
@@ -59,6 +60,7 @@ def write(path: str) -> str:
 
 said = {
     "user": str(os.getuid()),
+    "groups": " ".join(sorted(grp.getgrgid(number).gr_name for number in os.getgroups())),
     "key": outcome((HOME / "keys/supernode").read_bytes),
     "folder": outcome(lambda: os.listdir(HOME)),
     "secret": outcome(Path("/run/supernode/secret").read_bytes),
