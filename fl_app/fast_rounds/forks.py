@@ -22,7 +22,7 @@ from fast_rounds import child
 
 LIMIT = 65536  # bytes of one order: a command line
 GRACE = 3.0  # seconds that a process whose executor has ended may take to say goodbye
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
 
 
@@ -43,6 +43,7 @@ class Forks:
     def __init__(self, warm: bool, tells: bool) -> None:
         self._warm, self._tells = warm, tells
         self._running: dict[int, Order] = {}
+        self._telling: set[int] = set()
         self._orders: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._ending = False
@@ -62,6 +63,7 @@ class Forks:
         """Do what comes through any connection, until SIGTERM."""
         self._listener = listener
         signal.signal(signal.SIGTERM, self._ask_to_end)
+        _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)  # a process whose parent ended becomes this one's child
         self._loop()
 
     def _ask_to_end(self, *_: object) -> None:
@@ -129,6 +131,7 @@ class Forks:
     def _bury(self) -> None:
         """Take note of processes that ended."""
         for pid, status in _ended():
+            self._telling.discard(pid)
             order = self._running.pop(pid, None)
             if order is None:
                 continue
@@ -140,7 +143,16 @@ class Forks:
                 how = _how(code)
                 print(f"WARNING :  fast_rounds: a process of {order.argv[0]} {how}", file=sys.stderr, flush=True)
                 if self._tells:
-                    self._fork(lambda argv=order.argv, how=how: child.report(argv, how))  # type: ignore[misc]
+                    told = self._fork(lambda argv=order.argv, how=how: child.report(argv, how))  # type: ignore[misc]
+                    self._telling.add(told)
+        if self._listener and not self._running:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Kill what apps left running, now that none runs: it could read what the next one is told."""
+        for pid in _children() - self._telling:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _dismiss(self, orders: socket.socket) -> None:
         """Interrupt the processes of an executor that has ended, as flwr does."""
@@ -196,6 +208,16 @@ def _ended() -> list[tuple[int, int]]:
         if pid == 0:
             return ended
         ended.append((pid, status))
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            _, _, rest = file.read().rpartition(")")  # the name before it may hold anything: proc(5)
+            if int(rest.split()[1]) == os.getpid():
+                found.add(int(name))
+    return found
 
 
 def _how(code: int) -> str:

@@ -109,7 +109,18 @@ def test_an_app_that_hangs_is_killed(starter: Starter) -> None:
     handed.kill()
     handed.wait()
     wait_for(lambda: gone(app), "the app is killed", 30)
-    child.kill()  # the unit's end is what ends those; here is none
+    wait_for(lambda: gone(child.pid), "and what it started", 30)
+
+
+def test_an_app_leaves_nothing_running(starter: Starter) -> None:
+    program = starter.folder / "flwr-clientapp"
+    started = f"setsid sh -c 'sleep 600 & echo $! > {starter.folder}/left; wait' &"
+    program.write_text(
+        program.read_text().replace("test ", f"{started}\nuntil test -s {starter.folder}/left; do :; done\ntest ")
+    )
+    assert starter.spawn("hand-over", "flwr-clientapp", "ends").wait(30) == 7
+    left = int((starter.folder / "left").read_text())
+    wait_for(lambda: gone(left), "what it left is killed", 30)
 
 
 def test_apps_end_with_the_process_that_starts_them_and_the_next_one_takes_over(starter: Starter) -> None:
