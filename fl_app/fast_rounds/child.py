@@ -1,4 +1,4 @@
-"""The forked process: what `flwr-clientapp` and `flwr-serverapp` are to stock, without the start of Python."""
+"""The process of an app: `flwr-clientapp` or `flwr-serverapp`, as stock has it or without the start of Python."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-
-import numpy as np
 
 SAID = 87  # exit status of a process that ended as flwr's do: it has told the SuperNode itself how it went
 
@@ -34,9 +32,7 @@ def become(argv: list[str], quiet: bool) -> None:
     """Be the process that `argv` names; ends this one. `quiet`: its output goes nowhere, as stock does it."""
     _as_new()
     if quiet:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        _silence()
     sys.argv = argv
     status = 1
     try:
@@ -53,11 +49,28 @@ def become(argv: list[str], quiet: bool) -> None:
         os._exit(status)
 
 
+def execute(argv: list[str], quiet: bool) -> None:
+    """Become the program that `argv` names, found by PATH."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if quiet:
+        _silence()
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        print(f"WARNING :  fast_rounds: {argv[0]} cannot be started: {error}", file=sys.stderr, flush=True)
+
+
+def _silence() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+
+
 def _as_new() -> None:
     """Undo what a process has of its parent and a new one has not."""
+    import numpy as np
     from flwr.supercore.exit import exit_handler
 
-    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     exit_handler.registered_exit_handlers.clear()

@@ -12,6 +12,9 @@ COMMANDS = {
     "flower-supernode": "fast_rounds.supernode",
     "flower-superexec": "fast_rounds.superexec",
     "flwr-serverapp": "fast_rounds.serverapp",
+    # Not Flower's: the two ends between an executor and apps of another user.
+    "clientapps": "fast_rounds.clientapps",
+    "hand-over": "fast_rounds.app_user",
 }
 archive = ""  # what this process was started from
 

@@ -7,25 +7,23 @@ import os
 
 from fast_rounds import launch, seams, warm
 
-# What takes seconds to import on a small board; a device has one of the frameworks. The first optimizer of a process
-# imports torch._dynamo. TensorFlow starts no threads before its first operation.
-PRELOAD = "torch torch._dynamo tensorflow"
-
-
-# What children need of flwr; httpx imports httpcore with its first client.
-SHARED = ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore")
-
 
 def main() -> None:
     """Run `flower-superexec`."""
     superexec = importlib.import_module("flwr.supercore.cli.flower_superexec")
-    wanted = warm.wanted(os.environ.get("FAST_ROUNDS", "auto"), int(os.environ.get("FAST_ROUNDS_SHARING", "1")))
+    elsewhere = os.environ.get("FAST_ROUNDS_APPS", "")
+    # Asked before the seams are: a test looks for it.
+    wanted = not elsewhere and warm.wanted_here()
     if seams.as_expected(seams.EXECUTOR, "the executor"):
-        commands = None
-        if wanted:
+        commands: launch.Commands | None = None
+        if elsewhere:
+            from fast_rounds.app_user import AppUser
+
+            commands = AppUser(elsewhere)
+        elif wanted:
             # Before the fork: both processes share the memory.
-            for name in SHARED:
+            for name in warm.SHARED:
                 importlib.import_module(name)
-            commands = warm.start(os.environ.get("FAST_ROUNDS_PRELOAD", PRELOAD).split())
+            commands = warm.start(warm.preload())
         launch.install(importlib.import_module("flwr.supercore.superexec.executor.subprocess_executor"), commands)
     superexec.flower_superexec()

@@ -1,6 +1,8 @@
 """A device's own images: the part that was sent to it, or a folder of its own."""
 
 import hashlib
+import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +96,15 @@ def read_image_folder(folder: Path, entry: DataSet) -> "tuple[Images, Labels]":
     """
     from fl_app.readers import read_class_folders
 
-    if not folder.is_dir():
-        raise AppError(f"data_path={folder} is no folder on this host")
     try:
-        pixels, labels = read_class_folders(folder, entry.classes, entry.side, entry.channels)
+        there = folder.is_dir()
+        found = read_class_folders(folder, entry.classes, entry.side, entry.channels) if there else None
     except AppError as error:
         raise AppError(f"data_path={folder}: {error}") from error
+    except PermissionError as error:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        raise AppError(f"data_path={folder} is closed to {user}, whom the app runs as: {error}") from error
+    if found is None:
+        raise AppError(f"data_path={folder} is no folder on this host")
+    pixels, labels = found
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), labels

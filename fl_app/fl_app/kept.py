@@ -8,11 +8,9 @@ a round asks for the round again, which then begins with the classifier that it 
 import logging
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flwr.app import UserConfigValue
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -25,10 +23,9 @@ logger = logging.getLogger("flwr")
 RUNS = 4  # of which a device keeps the classifiers, each a MB or so
 
 
-def kept_in(node_config: Mapping[str, UserConfigValue]) -> Path:
-    """Return the folder for what a device keeps: beside the parts that were sent to it, where there are any."""
-    own = node_config.get("data-dir")
-    return Path(str(own)) / "kept" if own else fallback_folder("kept")
+def kept_in() -> Path:
+    """Return the folder for what a device keeps, in the home that its service gives the app."""
+    return fallback_folder("kept")
 
 
 @dataclass(frozen=True)

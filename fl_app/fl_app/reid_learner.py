@@ -78,6 +78,6 @@ def on_device(
     """
     training, validation = sightings.load(node_config, config, part)
     identities, labels = torch.unique(training.labels, return_inverse=True)
-    kept = Kept(kept_in(node_config), first_run, cid_of(node_config), identities)
+    kept = Kept(kept_in(), first_run, cid_of(node_config), identities)
     learner = ReIdLearner(config, entry, part, whole=False, kept=kept)
     return learner, (replace(training, labels=labels), validation)

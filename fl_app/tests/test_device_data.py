@@ -1,3 +1,5 @@
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,15 @@ def test_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -
         host.threads()
     monkeypatch.delenv("FL_THREADS")
     assert host.threads() >= 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_images_that_are_closed_to_the_apps_user_are_named_with_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.seteuid(nobody)
+    try:
+        with pytest.raises(AppError, match=f"data_path={tmp_path}/images is closed to nobody"):
+            device_data.read_image_folder(tmp_path / "images", DATASETS["cifar10"])
+    finally:
+        os.seteuid(0)

@@ -21,7 +21,8 @@ def log_script(host: Host, lines: int, follow: bool) -> str:
     tail = as_user(host, f"exec tail -n {lines} {'-F ' if follow else ''}{path}", host.user)
     if host.manager != "systemd":
         return tail
-    journal = f"exec journalctl --unit {host.service} --no-pager --lines {lines}{' --follow' if follow else ''}"
+    apps = "" if host.is_server else " --unit clientapps"  # where apps have a user of their own
+    journal = f"exec journalctl --unit {host.service}{apps} --no-pager --lines {lines}{' --follow' if follow else ''}"
     return f"if [ -d /run/systemd/system ]; then {as_user(host, journal, 'root')}; else {tail}; fi"
 
 

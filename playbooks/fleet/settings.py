@@ -183,6 +183,15 @@ FLEET: tuple[Setting, ...] = (
         choices=("auto", "on", "off"),
     ),
     Setting(
+        "isolation",
+        "str",
+        "auto",
+        "provision.yml: the app runs on a device as a user of its own, which cannot read the device's key (process), "
+        "or as the SuperNode's (subprocess); `auto` is process where there is root and no container",
+        choices=("auto", "process", "subprocess"),
+        per_host=True,
+    ),
+    Setting(
         "insecure",
         "bool",
         False,

@@ -29,6 +29,14 @@ APP = Path(__file__).with_name("noop_app")
 BIN = Path(sys.executable).parent
 
 
+def listening(address: Path) -> socket.socket:
+    """Return a socket that listens at a path, as systemd makes it for `clientapps`."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(address))
+    listener.listen()
+    return listener
+
+
 def free_port() -> int:
     """Return a port that is free now."""
     with socket.socket() as found:
@@ -37,7 +45,11 @@ def free_port() -> int:
 
 
 class Fleet:
-    """`server`, `devices`: `stock` or `fast`; `warm`: the setting FAST_ROUNDS of fast ones."""
+    """`server`, `devices`: `stock` or `fast`; `warm`: the setting FAST_ROUNDS of fast ones.
+
+    `isolated`: executors are processes of their own with the secret, and `apart`: what starts the apps is one too, as
+    where apps have a user of their own; here it is the same user.
+    """
 
     def __init__(
         self,
@@ -49,10 +61,11 @@ class Fleet:
         warm: str = "on",
         secure: bool = False,
         isolated: bool = False,
+        apart: bool = False,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder, self.nodes, self.server, self.devices = folder, nodes, server, devices
-        self.secure, self.isolated = secure, isolated
+        self.secure, self.isolated, self.apart = secure, isolated or apart, apart
         self.port = free_port()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment = {
@@ -71,7 +84,7 @@ class Fleet:
         """Start it and wait until all SuperNodes are in."""
         (self.folder / "runs").mkdir(parents=True)
         (self.folder / "flwr").mkdir()
-        pack(PROJECT / "fl_app/fast_rounds", self.folder / "fast_rounds.pyz")
+        pack(PROJECT / "fl_app/fast_rounds", self._fast)
         try:
             self._start()
         except BaseException:
@@ -140,16 +153,47 @@ class Fleet:
                 f"superexec{cid}",
                 self.devices,
                 [f"--runtime-api-address=127.0.0.1:{runtime}", "--insecure", f"--superexec-auth-secret-file={secret}"],
+                self._starter(cid) if self.apart else {},
             )
 
-    def _spawn(self, name: str, kind: str, arguments: list[str]) -> None:
+    def _starter(self, cid: int) -> dict[str, str]:
+        """Start what starts a SuperNode's apps; return the environment of its executor."""
+        address = self.folder / f"apps{cid}.sock"
+        instead = self.folder / "instead"
+        instead.mkdir(exist_ok=True)
+        program = instead / "flwr-clientapp"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {self._fast} hand-over flwr-clientapp "$@"\n')
+        program.chmod(0o755)
+        with listening(address) as listener:
+            setting = {"LISTEN_FDS": "1", **({"FAST_ROUNDS": "off"} if self.devices == "stock" else {})}
+            self._spawn(f"clientapps{cid}", "fast", [], setting, listener)
+        return {"FAST_ROUNDS_APPS": str(address), "PATH": f"{instead}:{self.environment['PATH']}"}
+
+    @property
+    def _fast(self) -> Path:
+        return self.folder / "fast_rounds.pyz"
+
+    def _spawn(
+        self,
+        name: str,
+        kind: str,
+        arguments: list[str],
+        environment: dict[str, str] | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         program = name.rstrip("0123456789")
-        fast = [sys.executable, str(self.folder / "fast_rounds.pyz"), f"flower-{program}"]
-        command = [str(BIN / f"flower-{program}")] if kind == "stock" else fast
+        program = program if listener else f"flower-{program}"
+        command = [str(BIN / program)] if kind == "stock" else [sys.executable, str(self._fast), program]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
-                    [*command, *arguments], stdout=log, stderr=log, env=self.environment, start_new_session=True
+                    [*command, *arguments],
+                    stdout=log,
+                    stderr=log,
+                    env={**self.environment, **(environment or {})},
+                    start_new_session=True,
+                    preexec_fn=(lambda: os.dup2(listener.fileno(), 3) and None) if listener else None,
+                    pass_fds=(3,) if listener else (),
                 )
             )
 

@@ -25,6 +25,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "and forked from a warm process": {},
     "the same with TLS and SuperNode keys": {"secure": True},
     "the same with executors apart": {"isolated": True, "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.01"}},
+    "and apps apart, as with a user of their own": {
+        "apart": True,
+        "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05"},
+    },
 }
 
 

@@ -89,6 +89,23 @@ def test_the_executor_may_be_apart_with_its_secret(tmp_path: Path, warm: str) ->
     assert by_cid(result, "rounds") == {0: [1, 2]}
 
 
+@pytest.mark.parametrize("devices", ["fast", "stock"])
+def test_apps_may_be_started_by_a_process_of_another_user(tmp_path: Path, devices: str) -> None:
+    with Fleet(tmp_path / "apart", 1, apart=True, devices=devices) as fleet:
+        starter, executor = fleet.processes[-2:]
+        result = fleet.run(rounds=2, torch=False, **QUICK)
+        parents = set(by_cid(result, "parent")[0])
+        assert by_cid(result, "rounds") == {0: [1, 2]}
+        assert parents == {starter.pid}
+        if devices == "fast":
+            assert psutil.Process(executor.pid).children(recursive=True) == []
+            fell = fleet.run(rounds=2, crash="kill", crash_in=2, torch=False, **QUICK)
+            (error,) = [reply["error"] for reply in fell["replies"] if "error" in reply]
+            assert "SIGKILL" in error
+            assert fell["ends"][2] - fell["ends"][1] < 30
+        assert b"fast_rounds:" not in fleet.log("superexec0")
+
+
 def test_nothing_is_left_when_the_fleet_ends(tmp_path: Path) -> None:
     with Fleet(tmp_path / "ended", 1) as fleet:
         result = fleet.run(rounds=1, torch=False, **QUICK)

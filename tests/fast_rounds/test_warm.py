@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fast_rounds import warm
+from fast_rounds import forks, warm
 from waits import gone, wait_for
 
 GIB = 1024 * 1024
@@ -55,7 +55,7 @@ def test_a_stock_process_starts_where_the_warm_one_is_gone_or_cannot_serve(
         assert isinstance(with_packages, subprocess.Popen)
         assert with_packages.wait(30) == 7
         assert orders.Popen(["flwr-clientapp", "--token", "t"]) is None
-        assert b"--token" in there.recv(warm.LIMIT)
+        assert b"--token" in there.recv(forks.LIMIT)
         there.close()
         gone = orders.Popen(["flwr-clientapp", "--token", "t"])
         assert isinstance(gone, subprocess.Popen)

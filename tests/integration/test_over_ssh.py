@@ -126,6 +126,9 @@ def test_two_rounds(fleet: LabFleet) -> None:
     _, record = latest(fleet)
     hosts = {host["host"]: host for host in [record["server"], *record["devices"]]}
     assert hosts["pi"]["memory_mb"] <= 1024
+    assert [device["isolation"] for device in record["devices"]] == ["process", "process"]
+    folder = fleet.results / "latest"
+    assert "Start `flwr-clientapp` process" in (folder / "logs/pi/supernode.log").read_text(encoding="utf-8")
     assert all("+cpu" in host["torch"] for host in hosts.values())  # no GPU, no 3 GB of CUDA
 
 
@@ -164,15 +167,34 @@ def test_every_device_is_benchmarked_side_by_side(fleet: LabFleet) -> None:
         assert fleet.lab.ssh(host, "sudo ls /var/lib/flowerbed/benchmark") == ""
 
 
-@pytest.mark.parametrize(("host", "unit"), [("hub", "superlink"), ("hub", "gateway"), ("pi", "supernode")])
+@pytest.mark.parametrize(
+    ("host", "unit"), [("hub", "superlink"), ("hub", "gateway"), ("pi", "supernode"), ("pi", "clientapps")]
+)
 def test_units_are_locked_in(fleet: LabFleet, host: str, unit: str) -> None:
     fleet.lab.ssh(host, f"systemd-analyze security --no-pager --threshold=30 {unit}.service")  # of 100; fails above
 
 
 def test_a_supernode_leaves_the_board_some_memory(fleet: LabFleet) -> None:
     total = int(fleet.lab.ssh("pi", "awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo"))
-    limit = fleet.lab.ssh("pi", "systemctl show --value --property=MemoryMax supernode").strip()
+    slices = fleet.lab.ssh("pi", "systemctl show --value --property=Slice supernode clientapps").split()
+    assert slices == ["flowerbed.slice"] * 2
+    limit = fleet.lab.ssh("pi", "systemctl show --value --property=MemoryMax flowerbed.slice").strip()
     assert int(limit) == (total - 100) << 20
+
+
+def test_an_app_cannot_have_what_is_the_supernodes(fleet: LabFleet) -> None:
+    """The probe is started as apps are; what it finds is asserted for each attempt by the role supernode's scenario."""
+    probe = (PROJECT / "tests/lab/molecule/probe.py").read_text(encoding="utf-8")
+    fleet.lab.ssh("pi", f"sudo tee /usr/local/lib/probe.py >/dev/null <<'END'\n{probe}\nEND")
+    left = "/var/lib/flowerbed-app/home/probe.json"
+    order = f"{VENV}/python /var/lib/flowerbed/fast_rounds.pyz hand-over python /usr/local/lib/probe.py {left}"
+    node = "$(systemctl show --property=MainPID --value supernode) 9094"
+    fleet.lab.ssh("pi", f"sudo runuser -u fl -- env FAST_ROUNDS_APPS=/run/clientapps.sock {order} {node}", timeout=120)
+    said = json.loads(fleet.lab.ssh("pi", f"sudo cat {left}; sudo rm {left} /usr/local/lib/probe.py"))
+    assert {said[what] for what in ("key", "secret", "signal", "trace", "orders")} == {"PermissionError"}
+    assert said["a task"] == "401"
+    part = "sudo sh -c 'stat --format=%U /var/lib/flowerbed-app/data/*'"
+    assert set(fleet.lab.ssh("pi", part).split()) == {"fl-app"}
 
 
 def test_a_run_that_cannot_begin_puts_the_power_mode_back(fleet: LabFleet) -> None:
@@ -289,7 +311,9 @@ def test_a_device_that_is_taken_out_cannot_come_back(fleet: LabFleet, tmp_path: 
     done = fleet.play("remove_device", "device=orin")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "taken out: orin." in done.stdout
-    left = "ls -d /var/lib/flowerbed /opt/flowerbed /etc/systemd/system/supernode.service 2>/dev/null; getent passwd fl"
+    units = "/etc/systemd/system/{supernode.service,clientapps.*,flowerbed.slice} /run/clientapps.sock"
+    folders = "/var/lib/flowerbed /var/lib/flowerbed-app /opt/flowerbed"
+    left = f"bash -c 'ls -d {folders} {units}' 2>/dev/null; getent passwd fl fl-app"
     assert fleet.lab.ssh("orin", left, check=False) == ""
     said = tmp_path / "said"  # no pipe: what it starts would hold it open
     again = subprocess.Popen(

@@ -20,8 +20,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def described(environment: Path, image: Path, service: Path | None = None) -> dict[str, object]:
-    command = [environment / "bin/python", DESCRIBE, service or environment / "none", environment / "none", image]
+def described(environment: Path, image: Path, service: Path = Path("none")) -> dict[str, object]:
+    command = [environment / "bin/python", DESCRIBE, service, environment / "none", image]
     found: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
 
@@ -62,3 +62,13 @@ def test_the_unit_tells_what_the_host_was_provisioned_with(
     unit.write_text(f"[Service]\n{line}\n")
     found = described(environment, tmp_path / "none", unit)
     assert (found["provisioned"], found["framework"]) == (True, framework)
+
+
+def test_apps_that_have_a_user_of_their_own_have_a_unit_too(environment: Path, tmp_path: Path) -> None:
+    def isolation(service: str) -> object:
+        return described(environment, tmp_path / "none", tmp_path / service)["isolation"]
+
+    assert isolation("supernode.service") == "subprocess"
+    (tmp_path / "clientapps.service").touch()
+    assert isolation("supernode.service") == "process"
+    assert isolation("superlink.service") is None

@@ -77,11 +77,19 @@ def tried() -> dict[str, str]:
     return json.loads(proofs[-1].read_text(encoding="utf-8")) if proofs else {}
 
 
+def isolation(service_file: Path) -> str | None:
+    """Return whether a device's apps run as a user of their own, in Flower's words."""
+    if service_file.stem != "supernode":
+        return None
+    return "process" if service_file.with_name("clientapps.service").exists() else "subprocess"
+
+
 service = Path(sys.argv[1])
 print(
     json.dumps(
         {
             "provisioned": service.exists(),
+            "isolation": isolation(service),
             "service_started": started(service) if service.exists() else None,
             "framework": framework(service),
             "board": board(),
