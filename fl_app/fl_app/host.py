@@ -3,7 +3,6 @@
 import os
 import platform
 import resource
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,10 +29,15 @@ def threads() -> int:
 
 
 def peak_memory_mb() -> float:
-    """Return the largest resident size of this process so far, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # getrusage(2): kilobytes on Linux, bytes on macOS.
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    """Return the largest resident size of this process so far, in MB (10^6 bytes).
+
+    On Linux by proc(5), for getrusage(2) counts what a parent held when it started this process.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # on macOS in bytes
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,6 @@ prints lines of JSON: ``{"task": …, "step": …}`` as it goes, and at the end 
 
 import json
 import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,8 +89,11 @@ def _choose_layout(bench: Bench, plan: Plan, tell: Callable[[str, int], None]) -
 
 
 def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # getrusage(2): bytes, or kilobytes
+    try:  # proc(5), for getrusage(2) counts what a parent held when it started this process
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # on macOS in bytes
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def main(folder: Path, name: str, batch_size: int) -> None:
