@@ -16,7 +16,7 @@ STATE := .fleet
 SOURCES := $(shell find inventory playbooks roles files fl_app/fast_rounds -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
 # Most tests wait most of the time. Those that would disturb each other are kept apart by conftest.py.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadscope --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-arm64 test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
 .DELETE_ON_ERROR:
