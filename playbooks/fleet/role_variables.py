@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
+from ansible.errors import AnsibleUndefinedVariable
 
 from fleet.inventory import Fleet
 from fleet.settings import Setting, SettingError
@@ -28,12 +29,13 @@ def errors(fleet: Fleet, known: Mapping[str, str], extra: Mapping[str, object]) 
     told: set[str] = set()
     for host, variables in fleet.host_variables.items():
         for name in names:
-            if name not in variables:
+            value = _now(variables, name)
+            if value is None:
                 continue
             port = (1, 65535) if name.endswith("_port") else (None, None)
             setting = Setting(name, known[name], 0, "", min=port[0], max=port[1])
             try:
-                setting.check(variables[name], "extra var" if name in extra else f"inventory, host {host}")
+                setting.check(value, "extra var" if name in extra else f"inventory, host {host}")
             except SettingError as error:
                 if str(error) not in told:
                     told.add(str(error))
@@ -45,9 +47,17 @@ def _ports(fleet: Fleet) -> Iterator[str]:
     """Yield a line for each port that two SuperNodes of this machine were given."""
     holders: dict[str, str] = {}
     for host in fleet.devices:
-        port = fleet.host_variables[host].get("supernode_port")
+        port = _now(fleet.host_variables[host], "supernode_port")
         if port is None or host in fleet.remote:
             continue
         if other := holders.get(str(port)):
             yield f"supernode_port={port} is held by {other} and {host} (inventory); allowed: a port for each"
         holders[str(port)] = host
+
+
+def _now(variables: Mapping[str, object], name: str) -> object:
+    """Return a variable's value; None where it has none, or is a template of what is known only later."""
+    try:
+        return variables.get(name)
+    except AnsibleUndefinedVariable:
+        return None
