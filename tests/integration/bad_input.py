@@ -80,6 +80,11 @@ SETTINGS = [
     case("superlink_port=99999", says="superlink_port=99999 (extra var) is not allowed; allowed: a whole"),
     case("services=perhaps", says="services=perhaps (extra var) is not allowed; allowed: true", playbook="stop"),
     case("rounds=0", says="rounds=0 (extra var) is not allowed", playbook="provision", name="provision.yml rounds=0"),
+    case(
+        "isolation=process",
+        says="isolation=process is not allowed on device1, device2: what runs on this machine has no root",
+        playbook="provision",
+    ),
     case("steps=0", says="steps=0 (extra var) is not allowed; allowed: a whole number", playbook="benchmark"),
     case("device=nobody", says="device=nobody is not allowed; allowed: names of devices", playbook="remove_device"),
     case("device=device1,hub", says="allowed: names of devices, with commas", playbook="remove_device"),

@@ -92,11 +92,6 @@ def test_the_table_is_as_long_as_was_promised() -> None:
     assert len({one.id for one in (*PLAYED, *DATA)}) >= 40
 
 
-def test_a_user_of_the_apps_own_takes_root(untouched: LocalFleet) -> None:
-    errors = refusal(untouched, "isolation=process", playbook="provision")
-    assert "device1: isolation=process is not allowed on a host without root; allowed there: auto, subprocess" in errors
-
-
 @pytest.mark.parametrize("playbook", ["provision", "run_fl"])
 def test_a_second_playbook_is_told_who_holds_the_fleet(untouched: LocalFleet, playbook: str) -> None:
     hold(untouched.folder / "state/holder.json", os.getpid(), "run_fl.yml")

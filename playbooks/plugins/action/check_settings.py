@@ -133,6 +133,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         errors += _unwritable(project / str(values["results_folder"]), given.get("results_folder", ("", "default"))[1])
         of_hosts, host_errors = _of_hosts(FLEET, values, given, fleet)
         errors += host_errors
+        errors += _without_root(of_hosts, fleet)
         remembered = _remembered(state)
         try:
             numbers = cids.assign(fleet.devices, fleet.cids, remembered)
@@ -294,6 +295,17 @@ def _of_hosts(
             except SettingError as error:
                 errors.append(str(error))
     return found, errors
+
+
+def _without_root(of_hosts: dict[str, dict[str, Value]], fleet: Fleet) -> list[str]:
+    """Return a line where the apps of devices are to have a user of their own, which takes root there."""
+    here = [host for host in fleet.devices if host not in fleet.remote]
+    if wanted := [host for host in here if of_hosts[host]["isolation"] == "process"]:
+        return [
+            f"isolation=process is not allowed on {', '.join(wanted)}: what runs on this machine has no root; "
+            "allowed there: auto, subprocess"
+        ]
+    return []
 
 
 def _unwritable(folder: Path, origin: str) -> list[str]:
