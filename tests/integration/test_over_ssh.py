@@ -253,7 +253,8 @@ def test_a_devices_root_user_controls_nothing(fleet: LabFleet, intruder: str, co
 
 
 def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> None:
-    for name in NAMES:
+    # The server last: a SuperNode that came back to it within the seconds before its own reboot would count as there.
+    for name in sorted(NAMES, key=lambda host: host == "hub"):
         Faults(fleet.lab).reboot(name)
     done = fleet.play("run_fl", "rounds=2", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr

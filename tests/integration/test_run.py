@@ -67,11 +67,12 @@ class TestARun:
         rounds, devices = rows(run[1] / "rounds.csv"), rows(run[1] / "devices.csv")
         assert ",".join(rounds[0]) == (
             "round,loss,accuracy,train_loss,devices,failures,seconds,bytes_sent,bytes_received,"
-            "train_accuracy,eval_loss,eval_accuracy"
+            "train_accuracy,eval_loss,eval_accuracy,rank1,rank5,rank10,mAP,eval_rank1,eval_mAP"
         )
         assert [(row["round"], row["devices"], row["failures"]) for row in rounds] == [("1", "3", "0"), ("2", "3", "0")]
         assert ",".join(devices[0]) == (
-            "round,cid,host,examples,train_loss,train_seconds,eval_loss,eval_accuracy,peak_memory_mb,train_accuracy"
+            "round,cid,host,examples,train_loss,train_seconds,eval_loss,eval_accuracy,peak_memory_mb,train_accuracy,"
+            "eval_rank1,eval_mAP"
         )
         assert sorted((row["round"], row["cid"], row["host"]) for row in devices) == [
             (number, str(cid), f"device{cid + 1}") for number in "12" for cid in range(3)
