@@ -144,7 +144,7 @@ MODELS = {
     "lenet5": Model(_lenet5, "LeNet-5 with batch normalisation"),
     "mnist_cnn": Model(_mnist_cnn, "two convolutions and one linear layer: for the smallest devices", True),
     "resnet8": Model(_resnet8, "ResNet-8 for 32x32 images, 78,000 parameters", True),
-    "resnet18": Model(_resnet18, "ResNet-18 for 32x32 images, 11 million parameters"),
+    "resnet18": Model(_resnet18, "ResNet-18 for 32x32 images, 11 million parameters", True),
     "mobilenet_v2": _of_timm("mobilenetv2_100", "MobileNetV2, timm's mobilenetv2_100"),
     "mobilenet_v3_small": _of_timm("mobilenetv3_small_100", "MobileNetV3 small, timm's mobilenetv3_small_100"),
     "resnet50": _reid(_of_timm("resnet50", ""), "ResNet-50 for re-identification: last stride 1, FedPAV's neck"),
