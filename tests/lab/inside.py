@@ -2,12 +2,17 @@
 
 # Takes memory in small processes, so that a host that needs more loses its own largest one and not the fault.
 TAKE_MEMORY = """
-import mmap, os, re, signal, subprocess, sys
+import mmap, os, re, signal, subprocess, sys, time
 leave, piece = int(sys.argv[1]) << 10, 8 << 10  # KiB
 flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 def available():
     return int(re.search(r"MemAvailable: +([0-9]+)", open("/proc/meminfo").read())[1])
-while available() - piece > leave:
+told = False
+while True:
+    if available() - piece <= leave:
+        told = told or subprocess.run(["systemd-notify", "--ready"], check=True)
+        time.sleep(0.1)  # what others free in the meantime is taken, too
+        continue
     ready, tell = os.pipe()
     if os.fork() == 0:
         taken = mmap.mmap(-1, piece << 10, flags=flags)
@@ -16,8 +21,6 @@ while available() - piece > leave:
     os.close(tell)
     os.read(ready, 1)
     os.close(ready)
-subprocess.run(["systemd-notify", "--ready"], check=True)
-signal.pause()
 """
 
 # libfaketime's files are in /run: PID 1 would not boot with them. Time-outs stay as long as they are. sshd starts
