@@ -7,7 +7,7 @@ from typing import TypedDict
 from . import network, nft, registries
 from .errors import LabError, run
 from .host import PATIENCE
-from .inside import TAKE_MEMORY
+from .inside import FILL_DISK, TAKE_MEMORY
 from .lab import Lab
 from .state import read_json, write_json
 from .waiting import wait_for
@@ -119,7 +119,7 @@ class Faults:
         target = self.lab.host(host)
         size = int(target.exec("df", "--output=avail", "--block-size=1", "/").split()[-1]) - leave * 2**20
         if size > 0:
-            target.exec("fallocate", "--length", str(size), FILLER)
+            target.exec("sh", "-c", FILL_DISK, "sh", str(size), FILLER)
 
     def free_disk(self, host: str) -> None:
         """Take the filler away."""

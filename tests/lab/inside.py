@@ -23,6 +23,13 @@ while True:
     os.close(ready)
 """
 
+# The file system's own records take a part of what is left: the last of it is written, as far as it goes.
+FILL_DISK = """
+written=$(( $1 < 8 << 20 ? $1 : 8 << 20 ))
+fallocate --length $(( $1 - written + 1 )) "$2" || exit
+head -c $written /dev/zero >> "$2" 2> /dev/null || [ "$(df --output=avail --block-size=64K / | tail -n 1)" -lt 16 ]
+"""
+
 # libfaketime's files are in /run: PID 1 would not boot with them. Time-outs stay as long as they are. sshd starts
 # anew with the library, whose shared memory its sandboxed children could not make for themselves.
 SET_CLOCK = """
