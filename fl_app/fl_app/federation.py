@@ -17,6 +17,7 @@ from fl_app.datasets import entry_of
 from fl_app.errors import AppError
 from fl_app.prepare import prepare, prepared
 from fl_app.recorder import Recorder
+from fl_app.riding import Evaluation
 from fl_app.run_folder import RunFolder
 from fl_app.settings import Config
 from fl_app.waiting import Wait
@@ -49,7 +50,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
 
     state = strategies.STRATEGIES[config.strategy].state
     wait = Wait(config.min_devices, config.device_timeout)
-    recorder = Recorder(strategy, folder, config.rounds, wait, config.fraction_evaluate > 0, done, state)
+    recorder = Recorder(strategy, folder, config.rounds, wait, Evaluation.of(config), done, state)
     recorder.start(
         Answering(grid),
         beginning,

@@ -9,9 +9,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fl_app import arrays as arrays_of
-from fl_app import checkpoints
+from fl_app import checkpoints, riding
 from fl_app.answering import Present
 from fl_app.errors import AppError
+from fl_app.riding import Evaluation
 from fl_app.round_log import Device, RoundLog
 from fl_app.run_folder import RunFolder
 from fl_app.waiting import Wait
@@ -30,7 +31,8 @@ class Recorder(Strategy):
 
     ``done`` rounds lie behind a resumed run: `Strategy.start` counts from 1, the delegate and the files go on
     from there. ``rounds`` is their number in all; ``wait`` waits for the devices of a phase, of an evaluation
-    only where there is one (``evaluates``); ``state`` names what the strategy's optimiser keeps.
+    only where there is one; ``state`` names what the strategy's optimiser keeps. Where ``evaluation`` rides, a round's
+    row gets its columns in the next round.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Recorder(Strategy):
         folder: RunFolder,
         rounds: int,
         wait: Wait,
-        evaluates: bool,
+        evaluation: Evaluation,
         done: int = 0,
         state: tuple[str, ...] = (),
     ) -> None:
@@ -47,9 +49,10 @@ class Recorder(Strategy):
         self.folder = folder
         self.rounds = rounds
         self.wait = wait
-        self.evaluates = evaluates
+        self.evaluation = evaluation
         self.done = done
         self.state = state
+        self.written = folder.last_round()
         self.now = RoundLog(done)
         self.known: dict[int, Device] = {}  # by node id
 
@@ -63,9 +66,12 @@ class Recorder(Strategy):
     ) -> Iterable[Message]:
         """Start a round: have the delegate choose the devices."""
         self.now = RoundLog(self.done + server_round)
-        grid = Present(grid, self.wait(grid, self.now.number))
+        nodes = self.wait(grid, self.now.number)
         self.dtypes = arrays_of.dtypes(arrays)
-        return self.now.send(self.strategy.configure_train(self.now.number, arrays, config, grid))
+        messages = list(self.strategy.configure_train(self.now.number, arrays, config, Present(grid, nodes)))
+        if self.evaluation.rides and 0 < self.written == self.now.number - 1:
+            messages = riding.ask(messages, self.evaluation.devices(len(nodes)))
+        return self.now.send(messages)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -75,6 +81,9 @@ class Recorder(Strategy):
         Raises `AppError` where the app failed on every device that was asked: so would the next round.
         """
         ordered = self._receive(replies, "train")
+        if self.now.before:
+            for table, rows in self.now.late().items():
+                self.folder.amend(table, rows)
         errors = [reply.error for reply in ordered if reply.has_error()]
         if errors and len(errors) == len(self.now.asked) and all(e.code in APP_ERRORS for e in errors):
             raise AppError(
@@ -89,8 +98,10 @@ class Recorder(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Have the delegate choose the devices that evaluate."""
-        if self.evaluates:
+        """Have the delegate choose the devices that evaluate; the last round's, where evaluation rides."""
+        if self.evaluation.rides and self.now.number < self.rounds:
+            return self.now.send(())
+        if self.evaluation.fraction > 0:
             grid = Present(grid, self.wait(grid, self.now.number))
         return self.now.send(self.strategy.configure_evaluate(self.now.number, arrays, config, grid))
 
@@ -140,6 +151,7 @@ class Recorder(Strategy):
         self.folder.update()
         for table, rows in tables.items():
             self.folder.add(table, rows)
+        self.written = self.now.number
         logger.info(
             "round %d/%d  %s  devices %d/%d  %.1f s",
             self.now.number,

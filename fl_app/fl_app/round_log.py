@@ -1,12 +1,13 @@
 """What is known of one round, from the messages that went out and the replies that came, and its rows."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import Message, Metadata
 
+from fl_app import riding
 from fl_app.arrays import count_bytes
 
 PHASES = ("load", "train", "evaluate")
@@ -49,6 +50,7 @@ class RoundLog:
     received: int = 0
     rows: dict[Device, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[Device, dict[str, float]] = field(default_factory=dict)
+    before: dict[Device, dict[str, float]] = field(default_factory=dict)  # of the model that the round began with
 
     def send(self, messages: Iterable[Message]) -> list[Message]:
         """Note the messages that go out, and return them."""
@@ -87,12 +89,12 @@ class RoundLog:
         self.received += _bytes(good)
         for reply in good:
             self._note(Device.of(reply), metrics_of(reply), phase)
+            if evaluated := riding.scores(reply):
+                self.before[Device.of(reply)] = evaluated
+                self.seconds[Device.of(reply)]["evaluate"] += evaluated["evaluate_seconds"]
         if phase == "train" and good:
             self.trained = answered
-        metrics = [metrics_of(reply) for reply in good]
-        if examples := sum(m["num-examples"] for m in metrics):
-            told = [name for name in MEANS[phase] if all(name in m for m in metrics)]
-            self.means |= {name: sum(m["num-examples"] * m[name] for m in metrics) / examples for name in told}
+        self.means |= _means([metrics_of(reply) for reply in good], phase)
         return good + errors, reasons
 
     def _note(self, device: Device, metrics: Mapping[str, float], phase: str) -> None:
@@ -129,6 +131,22 @@ class RoundLog:
             "bytes_received": self.received,
         }
         return {"devices": [self.rows[device] for device in devices], "timings": timings, "rounds": [row]}
+
+    def late(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what this round's devices said of the model of the one before, as columns of that round's rows."""
+        last = self.number - 1
+        devices = [
+            {"round": last, "cid": device.cid, **{name: said[name] for name in DEVICE_METRICS if name in said}}
+            for device, said in self.before.items()
+        ]
+        return {"devices": devices, "rounds": [{"round": last, **_means(list(self.before.values()), "evaluate")}]}
+
+
+def _means(metrics: Sequence[Mapping[str, float]], phase: str) -> dict[str, float]:
+    """Return the means of the ``phase`` over devices, weighted by their examples."""
+    examples = sum(one["num-examples"] for one in metrics)
+    told = [name for name in MEANS[phase] if examples and all(name in one for one in metrics)]
+    return {name: sum(one["num-examples"] * one[name] for one in metrics) / examples for name in told}
 
 
 def metrics_of(reply: Message) -> dict[str, float]:

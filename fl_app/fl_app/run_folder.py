@@ -92,6 +92,26 @@ class RunFolder:
         """Append ``rows`` to ``table``, in one write that is on the disk when this returns."""
         self._append(table, [[_text(row.get(name)) for name in COLUMNS[table]] for row in rows])
 
+    def amend(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Fill in columns of the last round's rows in ``table``, each found by its round and, where told, its cid."""
+        path = self.path / f"{table}.csv"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        first = len(lines)
+        while first > 1 and lines[first - 1].partition(",")[0] == str(rows[0]["round"]):
+            first -= 1
+        last = list(csv.DictReader(lines[first:], COLUMNS[table]))
+        for row in rows:
+            new = {name: _text(value) for name, value in row.items()}
+            for old in last:
+                if (old["round"], old.get("cid")) == (new["round"], new.get("cid")):
+                    old |= new
+        _replace(path, ("".join(lines[:first]) + _lines([list(row.values()) for row in last])).encode())
+
+    def last_round(self) -> int:
+        """Return the last round that is written down, or 0."""
+        number = (self.path / "rounds.csv").read_text(encoding="utf-8").splitlines()[-1].partition(",")[0]
+        return int(number) if number.isdecimal() else 0
+
     def update(self, **info: Any) -> None:
         """Set keys of app.json and write it."""
         self.info |= info
@@ -108,11 +128,15 @@ class RunFolder:
     def _append(self, table: str, rows: Sequence[Sequence[str]]) -> None:
         if not rows:
             return
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
         with (self.path / f"{table}.csv").open("ab", buffering=0) as file:
-            file.write(text.getvalue().encode())
+            file.write(_lines(rows).encode())
             os.fsync(file.fileno())
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _text(value: Any) -> str:

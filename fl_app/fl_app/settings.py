@@ -79,6 +79,12 @@ SETTINGS = (
         max=1,
     ),
     Setting(
+        "evaluation",
+        "when devices evaluate a round's model: with_training, in the next round before they train on it, so that it "
+        "is sent once; or after_training, in messages of their own, as where fraction_evaluate is above fraction_train",
+        choices=("with_training", "after_training"),
+    ),
+    Setting(
         "round_timeout",
         "seconds after which a round goes on without the devices that have not answered",
         min=0,
@@ -186,6 +192,7 @@ class Config:
     device_timeout: float
     fraction_train: float
     fraction_evaluate: float
+    evaluation: str
     round_timeout: float
     strategy: str
     strategy_config: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flwr.app import Context, Message, MetricRecord, MetricRecordValues, RecordDict
 
-from fl_app import device_data, frameworks, host
+from fl_app import device_data, frameworks, host, riding
 from fl_app.datasets import entry_of
 from fl_app.device_data import Split
 from fl_app.learner import Learner
@@ -25,13 +25,15 @@ class _Loaded:
 
 
 def train(message: Message, context: Context, started: float) -> RecordDict:
-    """Train the message's model on the device's training split.
+    """Train the message's model on the device's training split; before that, evaluate it where the message says so.
 
     ``started`` is the `time.perf_counter` of the message's arrival. Returns the new arrays and the metrics
-    ``num-examples``, ``train_loss``, ``train_accuracy``, ``load_seconds``, ``train_seconds`` and ``peak_memory_mb``.
-    Raises `AppError`.
+    ``num-examples``, ``train_loss``, ``train_accuracy``, ``load_seconds``, ``train_seconds`` and ``peak_memory_mb``;
+    those of the evaluation are in a record of their own. Raises `AppError`.
     """
     now = _load(message, context)
+    evaluated = _evaluate(now) if riding.wanted(message) else {}
+    evaluating = float(str(evaluated.get("evaluate_seconds", 0.0)))
     now.learner.recall(now.round)
     now.learner.get_ready()
     loaded = time.perf_counter()
@@ -46,11 +48,14 @@ def train(message: Message, context: Context, started: float) -> RecordDict:
         "num-examples": score.examples,
         "train_loss": score.loss,
         "train_accuracy": score.accuracy,
-        "load_seconds": loaded - started,
+        "load_seconds": loaded - started - evaluating,
         "train_seconds": time.perf_counter() - loaded,
         "peak_memory_mb": host.peak_memory_mb(),
     }
-    return RecordDict({"arrays": new, "metrics": MetricRecord(metrics)})
+    reply = RecordDict({"arrays": new, "metrics": MetricRecord(metrics)})
+    if evaluated:
+        reply[riding.RECORD] = riding.record(evaluated)
+    return reply
 
 
 def evaluate(message: Message, context: Context, started: float) -> RecordDict:
@@ -63,12 +68,16 @@ def evaluate(message: Message, context: Context, started: float) -> RecordDict:
     now = _load(message, context)
     loaded = time.perf_counter()
     metrics: dict[str, MetricRecordValues] = {
-        **now.learner.validate(now.validation),
+        **_evaluate(now),
         "load_seconds": loaded - started,
-        "evaluate_seconds": time.perf_counter() - loaded,
         "peak_memory_mb": host.peak_memory_mb(),
     }
     return RecordDict({"metrics": MetricRecord(metrics)})
+
+
+def _evaluate(now: _Loaded) -> dict[str, MetricRecordValues]:
+    start = time.perf_counter()
+    return {**now.learner.validate(now.validation), "evaluate_seconds": time.perf_counter() - start}
 
 
 def _load(message: Message, context: Context) -> _Loaded:

@@ -30,8 +30,9 @@ def test_the_defaults_reach_90_percent_in_3_rounds_on_4_devices(run: Run) -> Non
     assert losses[0] > 2 * losses[-1]
     for row in rounds:
         assert (row["devices"], row["failures"]) == ("4", "0")
-        # Each device gets the model to train and to evaluate, and sends it back once.
-        assert int(row["bytes_sent"]) == 2 * int(row["bytes_received"]) > 8 * 4 * 44426
+        # Each device gets the model once, the last one to evaluate too, and sends it back once.
+        times = 2 if row["round"] == "3" else 1
+        assert int(row["bytes_sent"]) == times * int(row["bytes_received"]) > times * 4 * 4 * 44426
     devices = read_csv(folder / "devices.csv")
     assert [(row["round"], row["cid"], row["host"]) for row in devices][3:5] == [
         ("1", "3", "pi-3"),
@@ -179,7 +180,8 @@ def test_strategies_that_need_the_devices_run_with_a_model_that_has_buffers(run:
     assert [(row["devices"], row["failures"]) for row in rounds] == [("3", "0")] * 2
     assert np.isfinite([float(row["loss"]) for row in rounds]).all()
     sizes = {int(row["bytes_sent"]) for row in rounds}
-    assert len(sizes) == 1  # what a strategy computes in double precision does not travel in it
+    # What a strategy computes in double precision does not travel in it. The last round has messages for evaluation.
+    assert sizes == {min(sizes), 2 * min(sizes)}
 
 
 def test_folders_of_the_environment_are_used(
@@ -207,7 +209,7 @@ def test_rows_are_whole_and_on_the_disk_when_the_round_ends(run: Run, home: Path
         return message
 
     run(fault=look, **QUICK)
-    assert seen == [2, 2]  # the header and round 1, while round 2 trains and evaluates
+    assert seen == [2, 2]  # the header and round 1, while round 2, the last, trains and evaluates
 
 
 @pytest.fixture
@@ -225,7 +227,8 @@ def test_of_a_frozen_model_the_last_layer_alone_travels_and_learns(run: Run, wei
     for row in rounds:
         assert (row["devices"], row["failures"]) == ("2", "0")
         assert 2 * head < int(row["bytes_received"]) < 2 * head + 1000  # the headers of two arrays each
-        assert int(row["bytes_sent"]) == 2 * int(row["bytes_received"])
+    received = [int(row["bytes_received"]) for row in rounds]
+    assert [int(row["bytes_sent"]) for row in rounds] == [received[0], 2 * received[1]]  # the last one is evaluated too
     assert float(rounds[-1]["loss"]) < float(rounds[0]["loss"])
     assert app_json(folder)["model"] == {"name": "net", "parameters": 44426, "trained": 850}
     # What did not travel lies beside the rounds; together they are the whole model.

@@ -59,7 +59,8 @@ def test_each_device_has_cameras_of_its_own_and_a_classifier_that_never_travels(
     size = sum(array.nbytes for array in arrays.values())
     for row in read_csv(folder / "rounds.csv"):
         assert 2 * size < int(row["bytes_received"]) < 2 * size + 2 * 200 * len(arrays)
-        assert int(row["bytes_sent"]) == 2 * int(row["bytes_received"])
+        times = 2 if row["round"] == "2" else 1  # the last round's model is sent for evaluation, too
+        assert int(row["bytes_sent"]) == times * int(row["bytes_received"])
     kept = home / "kept" / "1"
     assert sorted(path.name for path in kept.iterdir()) == [f"{cid}-{n}.safetensors" for cid in (0, 1) for n in (1, 2)]
     classifiers = [load_file(kept / f"{cid}-2.safetensors") for cid in (0, 1)]

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord
 
 from fl_app.errors import AppError
 from fl_app.recorder import Recorder
+from fl_app.riding import Evaluation
 from fl_app.run_folder import RunFolder
 from fl_app.settings import Config
 from fl_app.strategies import build
@@ -50,7 +51,7 @@ def test_it_ends_where_they_do_not_come() -> None:
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_a_round_without_evaluation_waits_for_nobody(config: Config, tmp_path: Path, fraction: float) -> None:
     strategy = build(replace(config, fraction_evaluate=fraction, min_devices=3))
-    recorder = Recorder(strategy, RunFolder(tmp_path / "run"), 1, Wait(3, 0.1), fraction > 0)
+    recorder = Recorder(strategy, RunFolder(tmp_path / "run"), 1, Wait(3, 0.1), Evaluation(fraction, 3, False))
     grid: Any = Coming(2)
     if fraction:
         with pytest.raises(AppError, match="2 of min_devices=3"):
