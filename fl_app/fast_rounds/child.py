@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 
 SAID = 87  # exit status of a process that ended as flwr's do: it has told the SuperNode itself how it went
@@ -74,6 +75,8 @@ def _as_new() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     exit_handler.registered_exit_handlers.clear()
+    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        inherited.atexit = False  # torch has hundreds, a third of what a message costs; they free what dies anyway
     np.random.seed()  # Python's own random does so by itself
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()

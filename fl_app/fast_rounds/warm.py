@@ -5,6 +5,7 @@ It is forked from the executor before that reads its secret or makes a connectio
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -75,6 +76,7 @@ def import_ahead(names: Iterable[str]) -> None:
             pass  # not on this device: its apps do not need it
         except Exception as error:
             log(WARNING, "fast_rounds: %s cannot be imported ahead: %s", name, " ".join(str(error).split()))
+    gc.freeze()  # children's collections leave what is here alone, and so share its memory
 
 
 def preload() -> list[str]:
