@@ -20,7 +20,7 @@ type: stdout
 short_description: Ansible's default output with plain lines for a user's mistakes
 description:
   - Where a task fails with RV(user_errors), prints these lines and nothing else. Includes are named with C(-v)
-    only. In a pipe or a file, too, each line is there at once.
+    only. What is waited for is named once. In a pipe or a file, too, each line is there at once.
   - All other output is C(default)'s.
 extends_documentation_fragment: [default_callback, result_format_callback]
 """
@@ -61,6 +61,13 @@ class CallbackModule(Default):  # type: ignore[misc]
         # An include is no work of its own; its banner would stand above nothing.
         if self._display.verbosity or not isinstance(result.task, TaskInclude):
             super().v2_runner_on_ok(result)
+
+    def v2_runner_retry(self, result):  # type: ignore[no-untyped-def]
+        # Waiting is no failure, and said once.
+        if self._display.verbosity:
+            super().v2_runner_retry(result)
+        elif result.result["attempts"] == 1:
+            self._display.display(f"{result.host.get_name()}: {result.task.get_name()} …")
 
     def v2_playbook_on_include(self, included_file):  # type: ignore[no-untyped-def]
         if self._display.verbosity:
