@@ -1,7 +1,7 @@
 """`python tests/bench/run_fl.py`: where the seconds of `run_fl.yml -e rounds=3` go on a fleet that is up.
 
-A fleet of this machine, provisioned as a user does, trains a few times; the fastest one is told task by task. What Ansible
-shows is what is timed, as it comes: a task lasts until the next one is shown.
+A fleet of this machine, provisioned as a user does, trains a few times; the fastest one is told task by task. What
+Ansible shows is what is timed, as it comes: a task lasts until the next one is shown.
 """
 
 from __future__ import annotations

@@ -2,18 +2,30 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
+PYTHON = f"ansible_python_interpreter={sys.executable}"
 
 
 def shown(tasks: list[dict[str, object]], folder: Path, *options: str) -> str:
     playbook = folder / "playbook.yml"
     playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     done = subprocess.run(
-        ["ansible-playbook", "--inventory", "localhost,", "--connection", "local", *options, playbook],
+        [
+            "ansible-playbook",
+            "--inventory",
+            "localhost,",
+            "--connection",
+            "local",
+            "--extra-vars",
+            PYTHON,
+            *options,
+            playbook,
+        ],
         cwd=PROJECT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
