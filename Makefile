@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE := .fleet
 # What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
-SOURCES := $(shell find inventory playbooks roles files fl_app/fast_rounds -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
+SOURCES := $(shell find inventory playbooks roles files fl_app/fast_rounds fl_app/eager_torch.py -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
 # Most tests wait most of the time. Those that would disturb each other are kept apart by conftest.py.
 SIDE_BY_SIDE := --numprocesses 4 --dist loadscope --no-loadscope-reorder

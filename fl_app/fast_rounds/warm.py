@@ -14,14 +14,15 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import eager_torch
 from fast_rounds import child
 from fast_rounds.forks import Forks
 from fast_rounds.launch import Commands
 
 WARNING = 30
-# What takes seconds to import on a small board; a device has one of the frameworks. The first optimizer of a process
-# imports torch._dynamo. TensorFlow starts no threads before its first operation.
-PRELOAD = "torch torch._dynamo tensorflow"
+# What takes seconds to import on a small board; a device has one of the frameworks. TensorFlow starts no threads before
+# its first operation.
+PRELOAD = "torch tensorflow"
 # What children need of flwr; httpx imports httpcore with its first client.
 SHARED = ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore")
 
@@ -76,6 +77,7 @@ def import_ahead(names: Iterable[str]) -> None:
             pass  # not on this device: its apps do not need it
         except Exception as error:
             log(WARNING, "fast_rounds: %s cannot be imported ahead: %s", name, " ".join(str(error).split()))
+    eager_torch.without_compiler()
     gc.freeze()  # children's collections leave what is here alone, and so share its memory
 
 

@@ -8,11 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import eager_torch
 from fl_app import weights
 from fl_app.datasets import DataSet
 from fl_app.errors import AppError
 from fl_app.models import build_model, entry_of, head_of, local_of, side_of
 from fl_app.settings import Config
+
+eager_torch.without_compiler()  # before timm, torchvision or an optimizer imports it
 
 
 def build(config: Config, entry: DataSet, folder: Path | None, *, whole: bool, classes: int | None = None) -> nn.Module:

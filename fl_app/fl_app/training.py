@@ -27,8 +27,7 @@ def best_device() -> torch.device:
 def ready(model: nn.Module, config: Config) -> Optimizer:
     """Move ``model`` to the device that trains it and return its optimizer.
 
-    It is a step of its own because the first optimizer of a process makes torch import its compiler, which takes
-    about as long as importing torch. Raises `AppError` where the batches are too small for the model.
+    Raises `AppError` where the batches are too small for the model.
     """
     if config.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise no_batch_of_one(config)

@@ -27,6 +27,7 @@ from fleet.archive import pack
 PROJECT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("noop_app")
 BIN = Path(sys.executable).parent
+AT_ONCE = 8  # SuperNodes that start side by side
 
 
 def listening(address: Path) -> socket.socket:
@@ -84,7 +85,7 @@ class Fleet:
         """Start it and wait until all SuperNodes are in."""
         (self.folder / "runs").mkdir(parents=True)
         (self.folder / "flwr").mkdir()
-        pack(PROJECT / "fl_app/fast_rounds", self._fast)
+        pack(PROJECT / "fl_app/fast_rounds", self._fast, PROJECT / "fl_app/eager_torch.py")
         try:
             self._start()
         except BaseException:
@@ -123,6 +124,8 @@ class Fleet:
         wait(lambda: _listens(self.port), 60, self.log)
         for cid in range(self.nodes):
             self.supernode(cid)
+            if cid >= AT_ONCE:
+                wait(partial(self._is_in, cid - AT_ONCE), 60, self.log)
         for cid in range(self.nodes):
             wait(partial(self._is_in, cid), 60, self.log)
 

@@ -9,6 +9,7 @@ way is a process; they take turns, so that what else the machine does falls on a
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def arrays(images: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def loop(model: torch.nn.Module, config: Config, loader: Any) -> Turn:
-    """Return an epoch as all of these examples write it."""
+    """Return an epoch as all of these examples write it, with torch as it is."""
+    importlib.import_module("torch._dynamo.config")  # the app leaves it out
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum)
 

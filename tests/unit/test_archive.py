@@ -16,18 +16,21 @@ def test_the_file_runs_and_depends_on_the_content_alone(tmp_path: Path) -> None:
     (package / "__pycache__/old.pyc").write_bytes(b"old")
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
-        "import sys\n\nfrom greeter.words import hello\n\ndef main():\n    print(hello, sys.argv[1])\n"
+        "import sys\n\nimport mark\nfrom greeter.words import hello\n\n"
+        "def main():\n    print(hello, sys.argv[1] + mark.MARK)\n"
     )
     (package / "words.py").write_text("hello = 'hello'\n")
+    mark = tmp_path / "mark.py"
+    mark.write_text("MARK = '!'\n")
     target = tmp_path / "new" / "greeter.pyz"
-    pack(package, target)
+    pack(package, target, mark)
     done = subprocess.run([sys.executable, target, "you"], cwd="/", capture_output=True, text=True, check=True)
-    assert done.stdout == "hello you\n"
+    assert done.stdout == "hello you!\n"
     before = target.read_bytes()
     os.utime(package / "words.py", (0, 0))
-    pack(package, target)
+    pack(package, target, mark)
     assert target.read_bytes() == before
     (package / "words.py").write_text("hello = 'hallo'\n")
-    pack(package, target)
+    pack(package, target, mark)
     assert target.read_bytes() != before
     assert os.listdir(target.parent) == ["greeter.pyz"]
