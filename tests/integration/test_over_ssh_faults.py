@@ -115,9 +115,15 @@ def test_a_board_that_stands_still_for_a_while_goes_on(training: Training) -> No
 
 
 def test_an_app_that_hangs_costs_one_round_its_timeout_and_is_left_out(training: Training) -> None:
-    # The warm process's next fork: one that is there already may have answered.
+    # The warm process's next fork, as one that is there already may have answered, and not before it has its message:
+    # until then it is replaced after half a minute, and nothing is lost.
     newest = "pgrep --newest --parent $(systemctl show --property=MainPID --value clientapps)"
-    catch = f'old=$({newest}); until pid=$({newest}) && [ "$pid" != "$old" ]; do :; done; kill -STOP $pid; echo $pid'
+    catch = f"""
+old=$({newest})
+until pid=$({newest}) && [ "$pid" != "$old" ]; do :; done
+until [ "$(cut --delimiter=' ' --fields=14 /proc/$pid/stat)" -gt 50 ]; do :; done  # hundredths of a second of work
+kill -STOP $pid
+echo $pid"""
     pid = training.fleet.lab.ssh("pi", f"sudo timeout 60 sh -c {shlex.quote(catch)}", timeout=120).strip()
     try:
         hung = training.lacking()
