@@ -135,6 +135,11 @@ echo $pid"""
     training.whole()
 
 
+def test_a_board_that_reboots_joins_again(training: Training) -> None:
+    training.faults.reboot("pi")
+    training.whole()
+
+
 def test_a_device_without_memory_costs_its_app_and_not_the_board(training: Training) -> None:
     training.faults.take_memory("pi", 16)
     try:
@@ -201,7 +206,8 @@ def test_a_board_with_a_new_card_is_provisioned_again_and_joins(training: Traini
         "/opt/flowerbed/venv/bin/flwr supernode list fleet --format json",
         timeout=120,
     )
-    assert str(after["node_id"]) in listed
-    assert str(before["node_id"]) not in listed
+    status = {node["node-id"]: node["status"] for node in json.loads(listed)["nodes"]}
+    assert status[str(after["node_id"])] == "online"
+    assert status.get(str(before["node_id"]), "unregistered") == "unregistered"
     run = fleet.play("run_fl", "rounds=1", "epochs=1", "min_devices=2")
     assert run.returncode == 0, run.stdout + run.stderr
