@@ -114,7 +114,7 @@ def test_a_board_that_stands_still_for_a_while_goes_on(training: Training) -> No
     training.whole()
 
 
-def test_an_app_that_hangs_costs_one_round_its_timeout_and_is_left_out(training: Training) -> None:
+def test_an_app_that_stands_still_costs_one_round(training: Training) -> None:
     # The warm process's next fork, as one that is there already may have answered, and not before it has its message:
     # until then it is replaced after half a minute, and nothing is lost.
     newest = "pgrep --newest --parent $(systemctl show --property=MainPID --value clientapps)"
@@ -128,8 +128,7 @@ echo $pid"""
     try:
         hung = training.lacking()
         assert float(hung["seconds"]) < HANG + 30
-        without = training.wait("the next round leaves it out", lambda row: row["devices"] == "1")
-        assert without["failures"] == "0"
+        training.whole()  # another process has the next message
     finally:
         training.fleet.lab.ssh("pi", f"sudo kill -CONT {pid}")
     training.whole()
