@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
+ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 PYTHON = f"ansible_python_interpreter={sys.executable}"
 
 
