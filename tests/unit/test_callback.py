@@ -17,7 +17,7 @@ def shown(tasks: list[dict[str, object]], folder: Path, *options: str) -> str:
     playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     done = subprocess.run(
         [
-            "ansible-playbook",
+            ANSIBLE,
             "--inventory",
             "localhost,",
             "--connection",
