@@ -2,10 +2,13 @@
 
 Flower puts nine of starlette's BaseHTTPMiddleware around each request to a SuperLink, and each starts two tasks and a
 stream, so that an answer could be streamed: half of what a SuperLink computes. Here an answer is one message, and each
-layer waits for it whole. The Control API, which streams logs, is left as it is.
+layer waits for it whole, and is left out where it only hands on. The Control API, which streams logs, is left as it is.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Callable
 
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from starlette.middleware.base import BaseHTTPMiddleware, _CachedRequest
@@ -16,6 +19,24 @@ from starlette.types import Message, Receive, Scope, Send
 WHOLE = frozenset(path for _, path in PROTOBUF_REQUEST_TYPES if not path.startswith("/v1/control/"))
 
 
+def _is_of_the_fleet(scope: Scope) -> bool:
+    return bool(scope["path"].startswith("/v1/fleet/"))
+
+
+# Whether a layer does anything to a request of WHOLE, as its own first lines say.
+CONCERNED: dict[str, Callable[[Scope], bool]] = {
+    "ControlSensitiveResponseMiddleware": lambda _: False,
+    "ControlAuthenticationMiddleware": lambda _: False,
+    "ControlLicenseMiddleware": lambda _: False,
+    "ControlEventLogMiddleware": lambda _: False,
+    "RuntimeTracingMiddleware": lambda _: os.getenv("FLWR_TRACING_ENABLED") == "1",
+    "NodeAuthMiddleware": _is_of_the_fleet,
+    "FleetEventLogMiddleware": lambda scope: (
+        _is_of_the_fleet(scope) and getattr(scope["app"].state, "fleet_event_log_plugin", None) is not None
+    ),
+}
+
+
 def install() -> None:
     """Let layers wait for the whole answer where it is one message."""
     stock = BaseHTTPMiddleware.__call__
@@ -23,6 +44,9 @@ def install() -> None:
     async def call(self: BaseHTTPMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in WHOLE:
             await stock(self, scope, receive, send)
+            return
+        if (concerned := CONCERNED.get(type(self).__name__)) and not concerned(scope):
+            await self.app(scope, receive, send)
             return
         request = _CachedRequest(scope, receive)
 

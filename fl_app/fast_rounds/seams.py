@@ -37,6 +37,7 @@ _CLIENT = "flwr.supernode.start_client_internal"
 _STATE = "flwr.supernode.nodestate.in_memory_nodestate"
 _CORE = "flwr.supercore.corestate.in_memory_corestate"
 _EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"
+_CONTROL = "flwr.superlink.routers.control.middlewares"
 _SERVERAPP = "flwr.superlink.runtime.run_serverapp"
 
 SUPERNODE = (
@@ -54,11 +55,19 @@ SUPERNODE = (
 )
 SUPERLINK = (
     Seam("flwr.superlink.cli.flower_superlink", "SuperLinkLifespan._start_superexec_if_needed", "134a554c9e570981"),
+    Seam(_CONTROL, "ControlSensitiveResponseMiddleware", "25cca938600324c2"),
+    Seam(_CONTROL, "ControlAuthenticationMiddleware", "1495e41d9bbbd25d"),
+    Seam(_CONTROL, "ControlLicenseMiddleware", "0f57194171e921a3"),
+    Seam(_CONTROL, "ControlEventLogMiddleware", "d8db2d506ca7d0c5"),
+    Seam("flwr.superlink.routers.fleet.node_auth", "NodeAuthMiddleware", "36b9ef8b482a1722"),
+    Seam("flwr.superlink.routers.fleet.middlewares", "FleetEventLogMiddleware", "4466ecde96fb2315"),
+    Seam("flwr.supercore.corestate.sql_corestate", "SqlCoreState._cleanup_expired_task_tokens", "34301eae2ee4a008"),
 )
 LAYERS = (
     Seam("starlette.middleware.base", "BaseHTTPMiddleware", "42065087873ededa"),
     Seam("flwr.supercore.protobuf.translation", "ProtobufTranslationMiddleware", "5ff23a6fdd06d0f9"),
     Seam("flwr.supercore.protobuf.routing", "ProtobufRoute", "c120a41bd5d51235"),
+    Seam("flwr.supercore.routers.runtime.tracing", "RuntimeTracingMiddleware", "4f574b47f7f33cd8"),
 )
 EXECUTOR = (
     Seam(_EXECUTOR, "SubprocessExecutor", "9c58435eb28cd789"),

@@ -15,8 +15,9 @@ def main() -> None:
     from flwr.superlink.cli import flower_superlink
 
     if seams.as_expected(seams.SUPERLINK + seams.LAYERS, "the SuperLink"):
-        from fast_rounds import layers
+        from fast_rounds import expiry, layers
 
         layers.install()
+        expiry.install()
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()
