@@ -1,11 +1,16 @@
-"""What the playbook that began a run knew of it, for another one to attach to the run."""
+"""What the playbook that began a run knew of it, for another one to attach to the run.
+
+`python -m fleet.attach FILE` keeps it: JSON, from stdin.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+from fleet import private
 from fleet.settings import SettingError
 
 KEYS = {"ids", "started", "since", "folder_name", "settings"}
@@ -31,3 +36,7 @@ def find(attach: str, origin: str, folder: Path) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise SettingError(f"attach={attach} ({origin}): {path} cannot be read ({error})") from None
     return record
+
+
+if __name__ == "__main__":
+    private.write(Path(sys.argv[1]), sys.stdin.read())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from flwr.cli.build import build_fab_from_disk
 
-from fleet.bundle import bundle
+from fleet.bundle import bundle, kept
 from unit.driving import APP, write_app
 
 SERVER = "from flwr.serverapp import ServerApp\napp = ServerApp()\n"
@@ -55,7 +56,7 @@ def test_the_name_says_the_content(tmp_path: Path) -> None:
     assert bundle(app, tmp_path / "out") == first
     (app / "mine" / "client.py").write_text(CLIENT + "# changed\n")
     assert bundle(app, tmp_path / "out") != first
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".fab", ".fab"]
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".fab", ".fab", ".json"]
 
 
 def test_an_app_that_flower_refuses_is_told_in_one_line(tmp_path: Path) -> None:
@@ -76,3 +77,21 @@ def test_an_app_that_flower_refuses_is_told_in_one_line(tmp_path: Path) -> None:
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
+
+
+def test_an_app_is_packed_again_only_after_a_change(tmp_path: Path) -> None:
+    app, out = mine(tmp_path / "app"), tmp_path / "out"
+    assert kept(app, out) is None
+    name = bundle(app, out)
+    assert kept(app, out) == name
+    assert kept(mine(tmp_path / "other"), out) is None
+    client = app / "mine" / "client.py"
+    written = client.stat()
+    client.write_text(CLIENT.replace("app", "ppa", 1))
+    os.utime(client, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert client.stat().st_size == written.st_size
+    assert kept(app, out) is None
+    assert kept(app, tmp_path / "nowhere") is None
+    (out / (again := bundle(app, out))).unlink()
+    assert again != name
+    assert kept(app, out) is None

@@ -277,7 +277,8 @@ def test_a_run_that_flower_refuses(standin: StandIn, fab: str) -> None:
     standin.take_down()
     result = run(standin, "submitted", fab=fab)
     assert result["user_errors"] == ["flwr: Connection to the SuperLink is unavailable."]
-    assert not (standin.home / "runs").exists()
+    # It may be that the answer alone was lost: the next playbook looks for a run of which nobody knows.
+    assert [path.name for path in (standin.home / "runs").iterdir()] == [".submitting"]
 
 
 RUNS = {
@@ -329,6 +330,18 @@ def test_stops_runs_that_nobody_follows_any_more(standin: StandIn) -> None:
     standin.put(RUNS)
     followed(standin, "2", ago=31)  # run 3 never was followed
     assert run(standin, "stopped", abandoned_after=30)["stopped"] == ["2", "3"]
+
+
+def test_flower_is_asked_for_what_was_left_only_where_something_may_be(standin: StandIn) -> None:
+    standin.put(RUNS)
+    ended = standin.home / "runs" / "1"
+    ended.mkdir(parents=True)
+    (ended / "status.json").touch()
+    assert run(standin, "stopped", abandoned_after=30)["stopped"] == []
+    assert standin.calls() == []
+    (standin.home / "runs" / ".submitting").touch()  # a playbook was killed while it did
+    assert run(standin, "stopped", abandoned_after=30)["stopped"] == ["2", "3"]
+    assert run(standin, "stopped", abandoned_after=30)["stopped"] == []
 
 
 def test_without_flwr_the_task_fails(standin: StandIn) -> None:

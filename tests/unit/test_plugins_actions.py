@@ -230,3 +230,77 @@ def test_certificates_that_end_are_told_of_and_those_that_ended_are_refused(
     told = [line for line in done.stderr.splitlines() if "certificate" in line]
     assert len(told) == (1 if says else 0)
     assert all(says in line and "playbooks/renew_certificates.yml" in line for line in told)
+
+
+def test_a_command_on_the_controller_is_run_as_command_would(tmp_path: Path) -> None:
+    argv = ["sh", "-c", 'cat; echo "$WHO" >&2; exit "$1"', "sh"]
+    given = {"stdin": "a\nb\n", "environment": {"WHO": "me"}}
+    _, _, result = act(tmp_path, "on_controller", {"argv": [*argv, "0"], **given})
+    assert (result["stdout"], result["stderr"], result["rc"], result["changed"]) == ("a\nb", "me", 0, True)
+    shown, _, result = act(tmp_path / "fails", "on_controller", {"argv": [*argv, "3"], **given})
+    assert result == {}
+    assert "sh ended with 3: me" in shown
+    shown, _, result = act(tmp_path / "absent", "on_controller", {"argv": ["/nowhere"]})
+    assert result == {}
+    assert "No such file or directory: '/nowhere'" in shown
+    made = tmp_path / "made"
+    _, _, result = act(tmp_path / "checked", "on_controller", {"argv": ["touch", str(made)]}, "--check")
+    assert (result["changed"], result["skipped"], made.exists()) == (False, True, False)
+
+
+def test_a_folder_is_handed_over_where_a_file_of_it_is_missing_or_is_another(tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    (part / "deep").mkdir(parents=True)
+    (part / "train.npz").write_bytes(b"\0images")
+    (part / "deep" / "it's.json").write_text("{}")
+    dest = tmp_path / "there" / "a part"
+    hand_over = {"src": str(part), "dest": str(dest)}
+    assert act(tmp_path / "0", "hand_over", hand_over, "--check")[2]["changed"]
+    assert not dest.exists()
+    assert act(tmp_path / "1", "hand_over", hand_over)[2]["changed"]
+    assert (dest / "train.npz").read_bytes() == b"\0images"
+    assert (dest / "deep" / "it's.json").read_text() == "{}"
+    assert {path.stat().st_mode & 0o777 for path in dest.rglob("*") if path.is_file()} == {0o600}
+    assert dest.stat().st_mode & 0o777 == 0o700
+    assert not act(tmp_path / "2", "hand_over", hand_over)[2]["changed"]
+
+    def is_mended(number: int) -> None:
+        assert act(tmp_path / f"mended{number}", "hand_over", hand_over)[2]["changed"]
+        assert (dest / "train.npz").read_bytes() == b"\0images"
+        assert (dest / "train.npz").stat().st_mode & 0o777 == 0o600
+
+    (dest / "train.npz").write_bytes(b"\0altered")
+    is_mended(1)
+    (dest / "train.npz").chmod(0o644)
+    is_mended(2)
+    (dest / "train.npz").unlink()
+    is_mended(3)
+
+
+def test_a_file_is_handed_over_once(tmp_path: Path) -> None:
+    (tmp_path / "app.fab").write_bytes(b"app")
+    (tmp_path / "apps").mkdir()
+    hand_over = {"src": str(tmp_path / "app.fab"), "dest": str(tmp_path / "apps" / "app.fab")}
+    assert act(tmp_path / "1", "hand_over", hand_over)[2]["changed"]
+    assert (tmp_path / "apps" / "app.fab").read_bytes() == b"app"
+    assert not act(tmp_path / "2", "hand_over", hand_over)[2]["changed"]
+
+
+def test_facts_of_another_name_are_taken_over(tmp_path: Path) -> None:
+    tasks: list[dict[str, Any]] = [
+        {
+            "name": "Ask",
+            "setup": {"gather_subset": ["!all", "!min", "platform"]},
+            "when": "inventory_hostname == 'one'",
+        },
+        {
+            "name": "Take",
+            "same_facts": {"facts": "{{ hostvars.one.ansible_facts }}"},
+            "when": "inventory_hostname == 'two'",
+        },
+        {"name": "Tell", "tell": {"lines": ["{{ inventory_hostname }} is {{ ansible_facts['architecture'] }}"]}},
+    ]
+    done = run_play(tmp_path, tasks, inventory="all: {hosts: {one: , two: }}", hosts="all")
+    told = re.findall(r"^(one|two) is (\S+)$", done.stdout, re.MULTILINE)
+    assert {name for name, _ in told} == {"one", "two"}, done.stdout + done.stderr
+    assert len({architecture for _, architecture in told}) == 1

@@ -62,6 +62,11 @@ class CallbackModule(Default):  # type: ignore[misc]
         if self._display.verbosity or not isinstance(result.task, TaskInclude):
             super().v2_runner_on_ok(result)
 
+    def v2_playbook_on_no_hosts_matched(self):  # type: ignore[no-untyped-def]
+        # A play for boards on a fleet without any is none that went wrong.
+        if self._display.verbosity:
+            super().v2_playbook_on_no_hosts_matched()
+
     def v2_runner_retry(self, result):  # type: ignore[no-untyped-def]
         # Waiting is no failure, and said once.
         if self._display.verbosity:

@@ -52,6 +52,8 @@ run_id: {description: Id of the new run., type: str, returned: when submitted}
 stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: when stopped}
 """
 
+SUBMITTING = ".submitting"  # beside the runs' folders, while Flower is given one
+
 # Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again. An app
 # may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off. The word of
 # that finds room on a full disk, too, where the reserve was.
@@ -135,9 +137,19 @@ class Flower:
         with open(config, "w", encoding="utf-8") as file:
             for key, value in self.module.params["config"].items():
                 file.write(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
+        os.makedirs(f"{self.home}/runs", mode=0o700, exist_ok=True)
+        with open(f"{self.home}/runs/{SUBMITTING}", "w", encoding="utf-8"):
+            pass
         run_id = str(self.call("run", app, "fleet", "--run-config", config)["run-id"])
         self.follow(run_id)
+        os.remove(f"{self.home}/runs/{SUBMITTING}")
         return run_id
+
+    def may_have_left(self) -> bool:
+        """Return whether a playbook may have left a run behind: one that has not ended, or whose id nobody noted."""
+        folder = f"{self.home}/runs"
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return any(name == SUBMITTING or not os.path.exists(f"{folder}/{name}/status.json") for name in names)
 
     def follow(self, run_id: str) -> bool:
         """Start the follower of a run, where it is neither at work nor done; return whether it was started."""
@@ -205,6 +217,8 @@ def main() -> None:
         module.exit_json(changed=True, run_id=flower.submit())
     if module.params["state"] == "followed":
         module.exit_json(changed=flower.follow(module.params["run_id"]))
+    if limit is not None and not flower.may_have_left():
+        module.exit_json(changed=False, stopped=[])
     only = module.params["run_id"]
     active = [run_id for run_id in flower.active() if only in (None, run_id)]
     held = [run_id for run_id in active if limit is not None and flower.followed(run_id) < limit]
@@ -212,6 +226,8 @@ def main() -> None:
         line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
         module.fail_json(msg=line, user_errors=[line])
     if not module.check_mode:
+        if limit is not None and os.path.exists(f"{flower.home}/runs/{SUBMITTING}"):
+            os.remove(f"{flower.home}/runs/{SUBMITTING}")
         for run_id in active:
             if run_id in flower.active():  # it may have ended by itself meanwhile
                 flower.call("stop", run_id, "fleet")

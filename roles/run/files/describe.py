@@ -34,8 +34,8 @@ def board() -> str | None:
     return None
 
 
-def started(service_file: Path) -> float:
-    """Return when the service's process started, in seconds since the epoch; now, where it does not run."""
+def started(service_file: Path) -> float | None:
+    """Return when the service's process started, in seconds since the epoch; None where it does not run."""
     name = service_file.stem
     if service_file.suffix == ".service":
         ask = ["systemctl", "show", "--property=MainPID", "--value", name]
@@ -44,7 +44,7 @@ def started(service_file: Path) -> float:
         ask = [f"{sys.prefix}/bin/supervisorctl", "-c", str(config), "pid", name]
     process = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
     if not process.isdecimal() or process == "0":
-        return time.time()
+        return None
     # ps is the one way that Linux and macOS share: [[days-]hours:]minutes:seconds
     told = subprocess.run(["ps", "-o", "etime=", "-p", process], capture_output=True, text=True, check=False).stdout
     days, _, clock = told.strip().rpartition("-")
@@ -85,12 +85,14 @@ def isolation(service_file: Path) -> str | None:
 
 
 service = Path(sys.argv[1])
+since = started(service) if service.exists() else None
 print(
     json.dumps(
         {
             "provisioned": service.exists(),
             "isolation": isolation(service),
-            "service_started": started(service) if service.exists() else None,
+            "service_started": since or time.time(),
+            "service_age": since and time.time() - since,
             "framework": framework(service),
             "board": board(),
             **packages(),
