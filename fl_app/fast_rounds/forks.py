@@ -150,7 +150,7 @@ class Forks:
 
     def _sweep(self) -> None:
         """Kill what apps left running, now that none runs: it could read what the next one is told."""
-        for pid in _children() - self._telling:
+        for pid in children() - self._telling:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -210,7 +210,8 @@ def _ended() -> list[tuple[int, int]]:
         ended.append((pid, status))
 
 
-def _children() -> set[int]:
+def children() -> set[int]:
+    """Return the ids of the processes whose parent is this one."""
     found: set[int] = set()
     for name in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:

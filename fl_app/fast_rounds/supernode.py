@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fast_rounds import launch, seams
+from fast_rounds import seams
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def _install() -> None:
     from flwr.common.config import parse_config_args
     from flwr.supernode import start_client_internal
 
-    from fast_rounds import crashes, layers, objects, orphans, supernode_loop
+    from fast_rounds import crashes, executor_end, layers, objects, orphans, supernode_loop
     from fast_rounds.pace import supernode_floor
 
     command = importlib.import_module("flwr.supernode.cli.flower_supernode")
@@ -35,4 +35,4 @@ def _install() -> None:
     objects.install(start_client_internal)
     # The executor's question is held until there is something: it need not wait before the next.
     os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")
-    launch.install(start_client_internal)
+    executor_end.install(start_client_internal)

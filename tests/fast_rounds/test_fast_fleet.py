@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,26 @@ def test_apps_may_be_started_by_a_process_of_another_user(tmp_path: Path, device
             assert "SIGKILL" in error
             assert fell["ends"][2] - fell["ends"][1] < 30
         assert b"fast_rounds:" not in fleet.log("superexec0")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_supernode_without_its_executor_ends(tmp_path: Path, how: int) -> None:
+    with Fleet(tmp_path / "alone", 1) as fleet:
+        supernode = fleet.processes[1]
+        (executor,) = psutil.Process(supernode.pid).children()
+        executor.send_signal(how)
+        wait_for(lambda: supernode.poll() is not None, "the SuperNode ends", 60)
+        assert supernode.returncode == 0
+        assert b"the executor has ended, and the SuperNode ends with it" in fleet.log("supernode0")
+
+
+def test_both_are_told_to_end_and_only_that_is_said(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "both", 1) as fleet:
+        supernode = fleet.processes[1]
+        os.killpg(supernode.pid, signal.SIGTERM)  # as systemd and supervisor do it
+        wait_for(lambda: supernode.poll() is not None, "the SuperNode ends", 60)
+        assert supernode.returncode == 0
+        assert b"fast_rounds:" not in fleet.log("supernode0")
 
 
 def test_nothing_is_left_when_the_fleet_ends(tmp_path: Path) -> None:

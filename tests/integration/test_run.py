@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -133,7 +133,11 @@ def playing(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]
         stderr=subprocess.STDOUT,
         text=True,
     ) as playbook:
-        yield playbook
+        try:
+            yield playbook
+        except BaseException:
+            playbook.kill()  # or the end of this waits for a run that may never end
+            raise
 
 
 def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: LocalFleet) -> None:
@@ -148,7 +152,8 @@ def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: Loc
             if "flower-supernode" in command and "device2" in command and "pause-after-end" not in command
         )
         for process in (*supernode.children(recursive=True), supernode):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a child ends with its parent
+                process.kill()
         output, _ = playbook.communicate(timeout=400)
     assert playbook.returncode == 0, output
     rounds = rows(latest(fleet)[0] / "rounds.csv")
