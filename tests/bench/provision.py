@@ -1,7 +1,7 @@
 """`python tests/bench/provision.py` (as root): what provisioning a fleet takes, on virtual devices.
 
-Devices beside a server, all fresh, with a Python that pyenv builds: once with packages, the build and the wheels shared,
-as provisioning does it, and once with each host by itself. Then the same again on a fleet where nothing is to be done,
+Devices beside a server, all fresh, with a Python that pyenv builds: once with packages, build and wheels shared, as
+provisioning does it, and once with each host by itself. Then the same again on a fleet where nothing is to be done,
 against Ansible's own settings. Bytes from outside are what the controller fetched and what the hosts received.
 """
 
