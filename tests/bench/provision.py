@@ -1,6 +1,6 @@
 """`python tests/bench/provision.py` (as root): what provisioning a fleet takes, on virtual devices.
 
-Devices beside a server, all fresh, with a Python that pyenv builds: once with the build and the wheels shared, as
+Devices beside a server, all fresh, with a Python that pyenv builds: once with packages, build and wheels shared, as
 provisioning does it, and once with each host by itself. Then the same again on a fleet where nothing is to be done,
 against Ansible's own settings. Bytes from outside are what the controller fetched and what the hosts received.
 """
@@ -31,6 +31,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PLACES = ("inventory", "roles_path", "library", "action_plugins", "callback_plugins", "stdout_callback")
 # A key of its own makes a host its own only taker.
 BY_ITSELF = {
+    "system_packages_cache": "{{ fleet_state }}/{{ inventory_hostname }}/debs",
     "pyenv_key": "{{ inventory_hostname }}",
     "pyenv_cache": "{{ fleet_state }}/{{ inventory_hostname }}/pyenv",
     "python_packages_cache": "{{ fleet_state }}/{{ inventory_hostname }}/wheels",
