@@ -13,7 +13,7 @@ from flwr.supercore.run import Run
 
 from fast_rounds.pace import Pace
 
-FLOOR, CEILING = 0.1, 1.0  # seconds between two questions
+FLOOR, CEILING = 0.05, 1.0  # seconds between two questions
 
 
 class FastGrid(Grid):

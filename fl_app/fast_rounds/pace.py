@@ -37,4 +37,4 @@ class Pace:
 
 def supernode_floor(partitions: int | None) -> float:
     """Return the shortest interval in seconds: all SuperNodes of the fleet together ask 50 times a second at most."""
-    return min(1.0, max(0.1, 0.02 * (partitions or 10)))
+    return min(1.0, max(0.05, 0.02 * (partitions or 10)))

@@ -45,7 +45,7 @@ def test_a_slow_server_is_asked_less_often() -> None:
     assert pace.seconds() == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("partitions", "floor"), [(None, 0.2), (2, 0.1), (8, 0.16), (50, 1.0), (500, 1.0)])
+@pytest.mark.parametrize(("partitions", "floor"), [(None, 0.2), (2, 0.05), (4, 0.08), (8, 0.16), (50, 1.0), (500, 1.0)])
 def test_the_interval_grows_with_the_fleet(partitions: int | None, floor: float) -> None:
     assert supernode_floor(partitions) == pytest.approx(floor)
 
