@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -49,7 +51,8 @@ class Fleet:
     """`server`, `devices`: `stock` or `fast`; `warm`: the setting FAST_ROUNDS of fast ones.
 
     `isolated`: executors are processes of their own with the secret, and `apart`: what starts the apps is one too, as
-    where apps have a user of their own; here it is the same user.
+    where apps have a user of their own; here it is the same user. `proxied`: SuperNodes reach the SuperLink through
+    nginx, configured as the role gateway does it.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class Fleet:
         secure: bool = False,
         isolated: bool = False,
         apart: bool = False,
+        proxied: bool = False,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder, self.nodes, self.server, self.devices = folder, nodes, server, devices
-        self.secure, self.isolated, self.apart = secure, isolated or apart, apart
+        self.secure, self.isolated, self.apart = secure or proxied, isolated or apart, apart
         self.port = free_port()
+        self.reached_at = free_port() if proxied else self.port
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment = {
             **os.environ,
@@ -122,12 +127,43 @@ class Fleet:
         link = [f"--port={self.port}", f"--database={self.folder}/link.db", "--disable-runtime-dependency-installation"]
         self._spawn("superlink", self.server, [*link, *secure])
         wait(lambda: _listens(self.port), 60, self.log)
+        if self.reached_at != self.port:
+            self._proxy()
         for cid in range(self.nodes):
             self.supernode(cid)
             if cid >= AT_ONCE:
                 wait(partial(self._is_in, cid - AT_ONCE), 60, self.log)
         for cid in range(self.nodes):
             wait(partial(self._is_in, cid), 60, self.log)
+
+    def _proxy(self) -> None:
+        """Start nginx before the SuperLink; raises FileNotFoundError where it is not installed."""
+        keys = self.folder / "keys"
+        keys.mkdir()
+        (self.folder / "gateway").mkdir()
+        for name, source in {"ca.crt": "server.crt", "server.crt": "server.crt", "server.key": "server.key"}.items():
+            (keys / name).symlink_to(self.folder / source)
+        role = PROJECT / "roles/gateway"
+        variables = {
+            **yaml.safe_load((role / "vars/main.yml").read_text()),
+            "gateway_home": self.folder,
+            "gateway_listen": "127.0.0.1",
+            "gateway_port": self.reached_at,
+            "gateway_superlink_port": self.port,
+        }
+        config = self.folder / "gateway/nginx.conf"
+        config.write_text(jinja2.Template((role / "templates/nginx.conf.j2").read_text()).render(variables))
+        with (self.folder / "nginx.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    ["nginx", "-c", config, "-g", "daemon off;"],
+                    stdout=log,
+                    stderr=log,
+                    env={**self.environment, "PATH": f"{self.environment['PATH']}:/usr/sbin"},
+                    start_new_session=True,
+                )
+            )
+        wait(lambda: _listens(self.reached_at), 60, lambda: self.log("nginx"))
 
     def _is_in(self, cid: int) -> bool:
         return b"SuperNode ID" in self.log(f"supernode{cid}")
@@ -141,7 +177,7 @@ class Fleet:
             self.flwr("supernode", "register", f"{key}.pub", "fleet")
             secure = [f"--root-certificates={self.folder}/server.crt", f"--auth-supernode-private-key={key}"]
         runtime = free_port()
-        arguments = [f"--superlink=127.0.0.1:{self.port}", f"--port={runtime}", *secure]
+        arguments = [f"--superlink=127.0.0.1:{self.reached_at}", f"--port={runtime}", *secure]
         if self.isolated:
             secret = self.folder / "secret"
             secret.write_text("00" * 32)
@@ -246,6 +282,7 @@ def _listens(port: int) -> bool:
 def _certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -255,7 +292,7 @@ def _certificate(folder: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.SubjectAlternativeName(names), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         .sign(key, hashes.SHA256())
     )

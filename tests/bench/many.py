@@ -18,6 +18,7 @@ import psutil
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
 from bench.fleet import Fleet  # noqa: E402
+from bench.terminated import as_interrupted  # noqa: E402
 
 SILENCE = 180.0  # seconds; after two and a half minutes the pace is stock's
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5.0, help="that training takes in a round")
     args = parser.parse_args()
+    as_interrupted()
     preload = {"FAST_ROUNDS_PRELOAD": ""}
     with (
         tempfile.TemporaryDirectory(prefix="bench") as folder,

@@ -21,6 +21,7 @@ from pathlib import Path
 import yaml
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
+from bench.terminated import as_interrupted  # noqa: E402
 from lab import fleet as fleets  # noqa: E402
 from lab import nft  # noqa: E402
 from lab.lab import Lab, booted  # noqa: E402
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--python", choices=["pyenv", "system"], default="pyenv")
     parser.add_argument("--log", type=Path, help="a folder to keep the playbooks' output in")
     args = parser.parse_args()
+    as_interrupted()
     python: dict[str, object] = {"python_provider": args.python, **(debians_python() if args.python == "pyenv" else {})}
     print("| devices | | seconds | MB from outside |\n|---|---|---|---|", flush=True)
     plans = [(n, "shared") for n in args.devices] + [(n, "each by itself") for n in args.by_itself]

@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
 from bench.fleet import Fleet  # noqa: E402
+from bench.terminated import as_interrupted  # noqa: E402
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "stock": {"server": "stock", "devices": "stock"},
@@ -27,6 +28,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "the same with executors apart": {"isolated": True, "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.01"}},
     "and apps apart, as with a user of their own": {
         "apart": True,
+        "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05"},
+    },
+    "and all of that, with nginx before the SuperLink": {
+        "apart": True,
+        "proxied": True,
         "environment": {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05"},
     },
 }
@@ -56,6 +62,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     args = parser.parse_args()
+    as_interrupted()
     print("| SuperNodes | variant | s/round, train | train + evaluate | of stock |\n|---|---|---|---|---|")
     for nodes in args.nodes:
         with tempfile.TemporaryDirectory(prefix="bench") as folder:

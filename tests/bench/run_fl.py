@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
+from bench.terminated import as_interrupted  # noqa: E402
 from integration.conftest import ENVIRONMENT, PROJECT, LocalFleet  # noqa: E402
 
 SHOWN = {**ENVIRONMENT, "ANSIBLE_DISPLAY_OK_HOSTS": "true", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"}
@@ -43,26 +44,29 @@ class Seen:
 def watch(command: list[str]) -> Seen:
     """Run a playbook and note when it shows what."""
     seen, start = Seen(), time.monotonic()
+    shown: list[str] = []
     with subprocess.Popen(command, cwd=PROJECT, env=SHOWN, stdout=subprocess.PIPE, text=True) as playbook:
         assert playbook.stdout is not None
         for line in playbook.stdout:
             now = time.monotonic() - start
+            shown.append(line)
             if task := TASK.match(line):
                 seen.tasks.append((task[1], now))
             if (ended := ROUND.match(line.strip())) and ended[1] == "1":
                 seen.training = now - float(ended[2]) * (0.001 if ended[3] == "ms" else 1)
     seen.whole = time.monotonic() - start
-    assert playbook.returncode == 0, f"{' '.join(command)} ended with {playbook.returncode}"
+    assert playbook.returncode == 0, "".join(shown[-40:])
     return seen
 
 
 def main() -> None:
     """Measure and print two Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, default=2)
+    parser.add_argument("--devices", type=int, default=4, help="as in inventory/hosts.yml")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--times", type=int, default=3)
     args = parser.parse_args()
+    as_interrupted()
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         fleet = LocalFleet(Path(folder), devices=args.devices)
         try:

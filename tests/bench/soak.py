@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
+from bench.terminated import as_interrupted  # noqa: E402
 from integration.conftest import ENVIRONMENT, PROJECT, LocalFleet  # noqa: E402
 
 # What a round takes is Flower's and the processes', not the training's.
@@ -246,6 +247,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--limit", type=float, default=4 * 3600.0, help="seconds")
     args = parser.parse_args()
+    as_interrupted()
     with tempfile.TemporaryDirectory(prefix="soak") as folder:
         fleet = LocalFleet(Path(folder), devices=args.devices)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,11 +51,21 @@ def molecule(role: str, command: str, environment: dict[str, str]) -> tuple[int,
 
 
 @pytest.fixture
-def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[str]:
-    """A role, whose hosts are gone in the end, also when the test was interrupted."""
+def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[Callable[[], tuple[int, str]]]:
+    """What runs a role's scenario, whose hosts are gone in the end, also when the test was interrupted."""
     role: str = request.param
+    passed = False
+
+    def test() -> tuple[int, str]:
+        nonlocal passed
+        status, output = molecule(role, "test", environment)
+        passed = status == 0  # the last step of it takes the hosts down
+        return status, output
+
     with beside_others():
-        yield role
+        yield test
+        if passed:
+            return
         status, output = molecule(role, "destroy", environment)
     assert status == 0, output
 
@@ -69,6 +79,6 @@ def with_needs(role: str) -> object:
 
 @pytest.mark.parametrize("scenario", [with_needs(role) for role in ROLES], indirect=True)
 @pytest.mark.timeout(2 * PATIENCE)
-def test_scenario(scenario: str, environment: dict[str, str]) -> None:
-    status, output = molecule(scenario, "test", environment)
+def test_scenario(scenario: Callable[[], tuple[int, str]]) -> None:
+    status, output = scenario()
     assert status == 0, output
