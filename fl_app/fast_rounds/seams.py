@@ -37,7 +37,7 @@ _CLIENT = "flwr.supernode.start_client_internal"
 _STATE = "flwr.supernode.nodestate.in_memory_nodestate"
 _CORE = "flwr.supercore.corestate.in_memory_corestate"
 _EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"
-_CONTROL = "flwr.superlink.routers.control.middlewares"
+_LINK = "flwr.server.superlink.linkstate.sql_linkstate"
 _SERVERAPP = "flwr.superlink.runtime.run_serverapp"
 
 SUPERNODE = (
@@ -51,23 +51,32 @@ SUPERNODE = (
     Seam(_CORE, "InMemoryCoreState.store_object", "2f952e079f4dadd4"),
     Seam("flwr.supernode.servicer.runtime.runtime_handlers", "acquire_task", "d11e03ec4b0b06a4"),
     Seam("flwr.supercore.routers.runtime.router", "acquire_task", "dd75481efa7c4a7c"),
+    Seam("flwr.supernode.main", "create_app", "28b04dd1c24669a2"),
     Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
 )
 SUPERLINK = (
     Seam("flwr.superlink.cli.flower_superlink", "SuperLinkLifespan._start_superexec_if_needed", "134a554c9e570981"),
-    Seam(_CONTROL, "ControlSensitiveResponseMiddleware", "25cca938600324c2"),
-    Seam(_CONTROL, "ControlAuthenticationMiddleware", "1495e41d9bbbd25d"),
-    Seam(_CONTROL, "ControlLicenseMiddleware", "0f57194171e921a3"),
-    Seam(_CONTROL, "ControlEventLogMiddleware", "d8db2d506ca7d0c5"),
+    Seam("flwr.superlink.main", "_get_middleware", "acdbc2dce1520f8f"),
+    Seam("flwr.superlink.routers.fleet.node_auth", "authenticate_node", "f8e66372d61b3653"),
     Seam("flwr.superlink.routers.fleet.node_auth", "NodeAuthMiddleware", "36b9ef8b482a1722"),
     Seam("flwr.superlink.routers.fleet.middlewares", "FleetEventLogMiddleware", "4466ecde96fb2315"),
+    Seam("flwr.server.superlink.utils", "check_abort", "4990608beb174034"),
     Seam("flwr.supercore.corestate.sql_corestate", "SqlCoreState._cleanup_expired_task_tokens", "34301eae2ee4a008"),
+    Seam(_LINK, "SqlLinkState.get_node_id_by_public_key", "963255b24bed0d35"),
+    Seam(_LINK, "SqlLinkState.delete_node", "25f36ea18a8cf615"),
+    Seam(_LINK, "SqlLinkState.store_traffic", "cc82e5eaf2bb9665"),
+    Seam(_LINK, "SqlLinkState.get_run_info", "b6686f297300ab70"),
 )
-LAYERS = (
-    Seam("starlette.middleware.base", "BaseHTTPMiddleware", "42065087873ededa"),
+DIRECT = (
+    Seam("fastapi.applications", "FastAPI.__call__", "751d6592f91fc416"),
+    Seam("flwr.supercore.error.http", "http_error_translator", "63e39a121204a42b"),
     Seam("flwr.supercore.protobuf.translation", "ProtobufTranslationMiddleware", "5ff23a6fdd06d0f9"),
     Seam("flwr.supercore.protobuf.routing", "ProtobufRoute", "c120a41bd5d51235"),
+    Seam("flwr.supercore.routers.runtime.router", "create_runtime_router", "304f992bd83b25e0"),
     Seam("flwr.supercore.routers.runtime.tracing", "RuntimeTracingMiddleware", "4f574b47f7f33cd8"),
+    Seam("flwr.supercore.dependencies.runtime", "get_task", "2ef297c4e5381e6a"),
+    Seam("flwr.supercore.dependencies.task", "authenticate_task", "7b4c0c58ea91353a"),
+    Seam("flwr.supercore.dependencies.version", "VersionDependency", "e028ba91776f3f9a"),
 )
 EXECUTOR = (
     Seam(_EXECUTOR, "SubprocessExecutor", "9c58435eb28cd789"),

@@ -14,10 +14,11 @@ def main() -> None:
 
     from flwr.superlink.cli import flower_superlink
 
-    if seams.as_expected(seams.SUPERLINK + seams.LAYERS, "the SuperLink"):
-        from fast_rounds import expiry, layers
+    if seams.as_expected(seams.SUPERLINK + seams.DIRECT, "the SuperLink"):
+        from fast_rounds import direct, expiry, identity, run_status, traffic
 
-        layers.install()
-        expiry.install()
+        direct.install(direct.superlink())
+        for part in (expiry, identity, run_status, traffic):
+            part.install()
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()

@@ -11,7 +11,7 @@ def main() -> None:
     """Run `flower-supernode`."""
     from flwr.supernode.cli import flower_supernode
 
-    if seams.as_expected(seams.SUPERNODE + seams.LAYERS, "the SuperNode"):
+    if seams.as_expected(seams.SUPERNODE + seams.DIRECT, "the SuperNode"):
         _install()
     flower_supernode()
 
@@ -22,7 +22,7 @@ def _install() -> None:
     from flwr.common.config import parse_config_args
     from flwr.supernode import start_client_internal
 
-    from fast_rounds import crashes, executor_end, layers, objects, orphans, supernode_loop
+    from fast_rounds import crashes, direct, executor_end, objects, orphans, supernode_loop
     from fast_rounds.pace import supernode_floor
 
     command = importlib.import_module("flwr.supernode.cli.flower_supernode")
@@ -30,7 +30,7 @@ def _install() -> None:
     partitions = parse_config_args([args.node_config] if args.node_config else None).get("num-partitions")
     crashes.install()
     orphans.install()
-    layers.install()
+    direct.install(direct.supernode())
     supernode_loop.install(supernode_floor(partitions if isinstance(partitions, int) else None))
     objects.install(start_client_internal)
     # The executor's question is held until there is something: it need not wait before the next.

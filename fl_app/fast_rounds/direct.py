@@ -1,0 +1,161 @@
+"""Requests of SuperNodes and apps go straight to Flower's handlers: a thread each, in which all of it is done.
+
+On its way through FastAPI a request passes nine layers, is looked up in a tree of routers, and is handed from thread to
+thread for each thing that its handler needs: three quarters of what a SuperLink computes. Here Flower's own functions
+authenticate it and answer it. What is refused before its handler is called, and every other request, goes the stock
+way from its beginning, so that a refusal is stock's; what a handler raises is translated by stock's translator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from flwr.supercore.constant import TASK_TOKEN_HEADER
+from flwr.supercore.dependencies.runtime import get_runtime_handlers, get_runtime_state
+from flwr.supercore.dependencies.task import authenticate_task
+from flwr.supercore.dependencies.version import VersionDependency
+from flwr.supercore.error import http_error_translator
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES, ProtobufTranslationMiddleware
+from flwr.supercore.routers.runtime.router import router as runtime
+from starlette.requests import Request
+from starlette.types import Message as Event
+from starlette.types import Receive, Scope, Send
+
+THREADS = 4  # one computes at a time, and they wait for the database's disk: more would only take turns
+Needs = Callable[[Request], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Flower's handler of a path, the names of what it takes, and what authenticates a request and finds that."""
+
+    handler: Callable[..., Any]
+    names: frozenset[str]
+    needs: Needs
+
+
+class RefusedError(Exception):
+    """The handler was not called: the stock way tells why."""
+
+
+def superlink() -> dict[str, Route]:
+    """Return the routes of a SuperLink; none where an extension of Flower's has layers of its own."""
+    from flwr.superlink import extensions
+    from flwr.superlink.dependencies.linkstate import get_linkstate
+    from flwr.superlink.routers.fleet.node_auth import authenticate_node
+    from flwr.superlink.routers.fleet.router import router as fleet
+
+    def of_a_node(request: Request) -> dict[str, Any]:
+        if getattr(request.app.state, "fleet_event_log_plugin", None) is not None:
+            raise RefusedError
+        authenticate_node(request)
+        return {"state": get_linkstate(request)}
+
+    if extensions.get_middleware():
+        return {}
+    return _routes(fleet, of_a_node) | _routes(runtime, _of_a_task("SuperLink"))
+
+
+def supernode() -> dict[str, Route]:
+    """Return the routes of a SuperNode."""
+    return _routes(runtime, _of_a_task("SuperNode"))
+
+
+def _of_a_task(component: str) -> Needs:
+    version = VersionDependency(component_name=component, connection_name=f"Caller <-> {component} Runtime API")
+
+    def needs(request: Request) -> dict[str, Any]:
+        version(request)
+        state = get_runtime_state(request)
+        task = authenticate_task(request, request.headers.get(TASK_TOKEN_HEADER), state)
+        return {"state": state, "task": task, "handlers": get_runtime_handlers(request)}
+
+    return needs
+
+
+def _routes(router: Any, needs: Needs) -> dict[str, Route]:
+    """Return those of a router whose handlers take no more than is found here."""
+    found = {}
+    for route in router.routes:
+        handler = route.endpoint.__wrapped__
+        names = frozenset(inspect.signature(handler).parameters)
+        if names <= {"request", "state", "task", "handlers"} and ("POST", route.path) in PROTOBUF_REQUEST_TYPES:
+            found[route.path] = Route(handler, names, needs)
+    return found
+
+
+def install(routes: dict[str, Route]) -> None:
+    """Let FastAPI apps of this process answer these paths directly, unless requests are traced."""
+    if os.getenv("FLWR_TRACING_ENABLED") == "1":
+        return
+    stock = FastAPI.__call__
+    threads = ThreadPoolExecutor(THREADS, "direct")
+
+    async def call(self: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+        route = routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if route is None:
+            await stock(self, scope, receive, send)
+            return
+        events = await _whole(receive)
+        request = Request({**scope, "app": self, "state": {**scope.get("state", {})}})
+        body = b"".join(event.get("body", b"") for event in events)
+        try:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(threads, _answer, route, request, body)
+        except RefusedError:
+            await stock(self, scope, _again(events, receive), send)
+            return
+        except Exception as raised:  # whatever it is: the translator knows them all
+            response = await http_error_translator(request, _raises(raised))
+        else:
+            response = Response(answer, media_type=PROTOBUF_MEDIA_TYPE)
+        await response(scope, receive, send)
+
+    FastAPI.__call__ = call  # type: ignore[method-assign]
+
+
+def _answer(route: Route, request: Request, body: bytes) -> bytes:
+    """Parse a request, authenticate it, have it handled; raises RefusedError until its handler is called."""
+    try:
+        ProtobufTranslationMiddleware._check_request_media_type(request)
+        asked = ProtobufTranslationMiddleware._parse_request(body, PROTOBUF_REQUEST_TYPES["POST", request.url.path])
+        request.state.protobuf_request = asked
+        given = {"request": asked, **route.needs(request)}
+    except Exception as refused:
+        raise RefusedError from refused
+    content: bytes = route.handler(**{name: given[name] for name in route.names}).SerializeToString()
+    return content
+
+
+async def _whole(receive: Receive) -> list[Event]:
+    """Return the events that a request consists of, or as many as came before it was cut off."""
+    events = [await receive()]
+    while events[-1].get("more_body", False):
+        events.append(await receive())
+    return events
+
+
+def _again(events: list[Event], receive: Receive) -> Receive:
+    """Return what gives events that were received once more, and then those that follow."""
+    given = iter(events)
+
+    async def again() -> Event:
+        return next(given, None) or await receive()
+
+    return again
+
+
+def _raises(error: Exception) -> Any:
+    async def call_next(_: Request) -> Response:
+        raise error
+
+    return call_next
