@@ -27,8 +27,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES, ProtobufTranslationMiddleware
 from flwr.supercore.routers.runtime.router import router as runtime
 from starlette.requests import Request
-from starlette.types import Message as Event
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 THREADS = 4  # one computes at a time, and they wait for the database's disk: more would only take turns
 Needs = Callable[[Request], dict[str, Any]]
@@ -105,14 +104,15 @@ def install(routes: dict[str, Route]) -> None:
         if route is None:
             await stock(self, scope, receive, send)
             return
-        events = await _whole(receive)
+        body = await _whole(receive)
+        if body is None:
+            return  # nobody waits for an answer
         request = Request({**scope, "app": self, "state": {**scope.get("state", {})}})
-        body = b"".join(event.get("body", b"") for event in events)
         try:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(threads, _answer, route, request, body)
         except RefusedError:
-            await stock(self, scope, _again(events, receive), send)
+            await stock(self, scope, _again(body, receive), send)
             return
         except Exception as raised:  # whatever it is: the translator knows them all
             response = await http_error_translator(request, _raises(raised))
@@ -136,19 +136,24 @@ def _answer(route: Route, request: Request, body: bytes) -> bytes:
     return content
 
 
-async def _whole(receive: Receive) -> list[Event]:
-    """Return the events that a request consists of, or as many as came before it was cut off."""
-    events = [await receive()]
-    while events[-1].get("more_body", False):
-        events.append(await receive())
-    return events
+async def _whole(receive: Receive) -> bytes | None:
+    """Return the body of a request; None where it was cut off."""
+    parts: list[bytes] = []
+    more = True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            return None
+        parts.append(event.get("body", b""))
+        more = event.get("more_body", False)
+    return b"".join(parts)
 
 
-def _again(events: list[Event], receive: Receive) -> Receive:
-    """Return what gives events that were received once more, and then those that follow."""
-    given = iter(events)
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was received once more, and then what follows."""
+    given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def again() -> Event:
+    async def again() -> Message:
         return next(given, None) or await receive()
 
     return again
