@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 import zipfile
@@ -80,6 +81,16 @@ def test_check_mode_shows_what_would_come(arguments: dict[str, Any]) -> None:
     assert looked["diff"]["before"] == ""
     assert looked["diff"]["after"] == "other 2.0\ntiny 1.0\n"
     assert not Path(arguments["path"]).exists()
+
+
+def test_nobody_else_may_write_into_it(arguments: dict[str, Any]) -> None:
+    before = os.umask(0o022)
+    try:
+        run_module("python_environment", arguments)
+    finally:
+        os.umask(before)
+    modes = {path: path.lstat().st_mode for path in Path(arguments["path"]).rglob("*")}
+    assert [path for path, mode in modes.items() if mode & 0o022 and not stat.S_ISLNK(mode)] == []
 
 
 def test_only_what_differs_is_installed(arguments: dict[str, Any], tmp_path: Path) -> None:

@@ -136,6 +136,9 @@ def install(module: AnsibleModule, path: str, wheels: str) -> None:
     if status != 0:
         module.fail_json(msg=f"uv could not install the packages: {(err or out).strip()}")
     shutil.rmtree(wheels)
+    # uv makes it for everybody to write; nobody else installs here, and the next uv makes its own.
+    if os.path.exists(f"{path}/.lock"):
+        os.remove(f"{path}/.lock")
 
 
 if __name__ == "__main__":
