@@ -71,6 +71,12 @@ def runs(state: dict[str, Any], verb: str, words: list[str]) -> None:
         run = state["runs"].get(words[0])
         if run is None or run["status"].startswith("finished"):
             fail(f"Run ID {words[0]} is already finished")
+        if run["status"] == "stuck":
+            fail("Permission denied")
+        if run["status"] == "ending":  # as one that nobody has heard of for a minute
+            run["status"] = "finished:failed"
+            save(state)
+            fail(f"Run ID {words[0]} is already finished")
         run["status"] = "finished:stopped"
         save(state)
         answer(**{"run-id": words[0]})

@@ -302,6 +302,19 @@ def test_stops_what_is_active_and_nothing_the_second_time(standin: StandIn) -> N
     assert (second["changed"], second["stopped"]) == (False, [])
 
 
+def test_a_run_that_ends_by_itself_while_it_is_stopped_has_ended(standin: StandIn) -> None:
+    standin.put({"runs": {"2": {"status": "ending"}, "3": {"status": "running"}}})
+    assert run(standin, "stopped")["stopped"] == ["2", "3"]
+    assert [one["status"] for one in standin.state["runs"].values()] == ["finished:failed", "finished:stopped"]
+
+
+def test_a_run_that_flower_does_not_stop_is_a_fault(standin: StandIn) -> None:
+    standin.put({"runs": {"2": {"status": "stuck"}}})
+    result = run(standin, "stopped")
+    assert result["failed"]
+    assert result["user_errors"] == ["flwr: Permission denied"]
+
+
 def test_stops_the_run_that_is_named(standin: StandIn) -> None:
     standin.put(RUNS)
     assert run(standin, "stopped", run_id="3")["stopped"] == ["3"]

@@ -94,6 +94,10 @@ end lost "the SuperLink did not answer for two minutes"
 """
 
 
+class RefusedError(Exception):
+    """flwr reported a fault: the last line of it."""
+
+
 class Flower:
     """Flower's command on this host."""
 
@@ -107,17 +111,33 @@ class Flower:
             "FLWR_DISABLE_UPDATE_CHECK": "1",
         }
 
-    def call(self, *arguments: str) -> dict[str, Any]:
-        """Run flwr; ends the module when it reports a fault (with exit status 0, in its JSON)."""
+    def ask(self, *arguments: str) -> dict[str, Any]:
+        """Run flwr; raises RefusedError when it reports a fault (with exit status 0, in its JSON)."""
         _, out, err = self.module.run_command([f"{self.programs}/flwr", *arguments, "--format", "json"])
         try:
             answer: dict[str, Any] = json.loads(out)
         except ValueError:
             answer = {"error-message": (err or out).strip()}
         if not answer.get("success"):
-            reason = str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"]
-            self.module.fail_json(msg=f"flwr {arguments[0]} failed: {reason[-1]}", user_errors=[f"flwr: {reason[-1]}"])
+            raise RefusedError((str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"])[-1])
         return answer
+
+    def call(self, *arguments: str) -> dict[str, Any]:
+        """Run flwr; ends the module when it reports a fault."""
+        try:
+            return self.ask(*arguments)
+        except RefusedError as refused:
+            self.module.fail_json(msg=f"flwr {arguments[0]} failed: {refused}", user_errors=[f"flwr: {refused}"])
+            raise
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run, or find that it has ended by itself meanwhile: Flower ends one that was silent for a minute."""
+        try:
+            self.ask("stop", run_id, "fleet")
+        except RefusedError as refused:
+            if run_id in self.active():
+                line = f"flwr: {refused}"
+                self.module.fail_json(msg=f"flwr stop failed: {refused}", user_errors=[line])
 
     def active(self) -> list[str]:
         """Return the ids of the runs that have not finished."""
@@ -229,8 +249,7 @@ def main() -> None:
         if limit is not None and os.path.exists(f"{flower.home}/runs/{SUBMITTING}"):
             os.remove(f"{flower.home}/runs/{SUBMITTING}")
         for run_id in active:
-            if run_id in flower.active():  # it may have ended by itself meanwhile
-                flower.call("stop", run_id, "fleet")
+            flower.stop(run_id)
     module.exit_json(changed=bool(active), stopped=active)
 
 
