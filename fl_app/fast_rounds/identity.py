@@ -10,8 +10,6 @@ from threading import Lock
 
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 
-KEYS = 10_000  # a fleet has fewer: whoever sends others makes nothing grow
-
 
 class _Known:
     """The ids of nodes by their keys; `changes` grows whenever a node was taken out."""
@@ -39,7 +37,7 @@ def install() -> None:
         node_id = stock_get(self, public_key)
         with kept.lock:
             # What was read while a node was taken out may be what it was before.
-            if node_id is not None and kept.changes == before and len(kept.ids) < KEYS:
+            if node_id is not None and kept.changes == before:
                 kept.ids[public_key] = node_id
         return node_id
 

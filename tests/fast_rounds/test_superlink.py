@@ -118,7 +118,7 @@ def test_the_direct_way_gives_stocks_answers(handled: Callable[[], list[str]], s
         assert set(whole.values()) == {401}
 
 
-def test_who_logs_or_traces_requests_has_the_stock_way(
+def test_who_traces_requests_has_the_stock_way(
     handled: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLWR_TRACING_ENABLED", "1")

@@ -127,8 +127,12 @@ class Flower:
         try:
             return self.ask(*arguments)
         except RefusedError as refused:
-            self.module.fail_json(msg=f"flwr {arguments[0]} failed: {refused}", user_errors=[f"flwr: {refused}"])
+            self.fail(arguments[0], refused)
             raise
+
+    def fail(self, verb: str, refused: RefusedError) -> None:
+        """End the module with what flwr said."""
+        self.module.fail_json(msg=f"flwr {verb} failed: {refused}", user_errors=[f"flwr: {refused}"])
 
     def stop(self, run_id: str) -> None:
         """Stop a run, or find that it has ended by itself meanwhile: Flower ends one that was silent for a minute."""
@@ -136,8 +140,7 @@ class Flower:
             self.ask("stop", run_id, "fleet")
         except RefusedError as refused:
             if run_id in self.active():
-                line = f"flwr: {refused}"
-                self.module.fail_json(msg=f"flwr stop failed: {refused}", user_errors=[line])
+                self.fail("stop", refused)
 
     def active(self) -> list[str]:
         """Return the ids of the runs that have not finished."""
