@@ -3,6 +3,9 @@
 Devices beside a server, all fresh, with a Python that pyenv builds: once with packages, build and wheels shared, as
 provisioning does it, and once with each host by itself. Then the same again on a fleet where nothing is to be done,
 against Ansible's own settings. Bytes from outside are what the controller fetched and what the hosts received.
+
+Boards have a slow processor each, of their own: every host has `--cpus` of a core, so that the fleet leaves some of
+this machine to the controller. Without that limit the hosts' work would add up, which it does not on boards.
 """
 
 from __future__ import annotations
@@ -38,12 +41,15 @@ BY_ITSELF = {
     "python_packages_cache": "{{ fleet_state }}/{{ inventory_hostname }}/wheels",
 }
 
+PLAIN = {"fleet_strategy": "linear"}
+
 
 @contextmanager
-def fresh(devices: int, folder: Path) -> Iterator[Lab]:
-    """Boot a server and so many devices."""
-    pis = [{"name": f"pi{number}", "kind": "raspberry-pi-5", "memory": 1024} for number in range(devices)]
-    hosts = {"hosts": [{"name": "hub", "kind": "server", "memory": 1024}, *pis]}
+def fresh(devices: int, cpus: float, folder: Path) -> Iterator[Lab]:
+    """Boot a server and so many devices, each with so much of a core."""
+    size = {"memory": 1024, "cpus": cpus}
+    pis = [{"name": f"pi{number}", "kind": "raspberry-pi-5", **size} for number in range(devices)]
+    hosts = {"hosts": [{"name": "hub", "kind": "server", **size}, *pis]}
     with booted(fleets.parse(hosts, "bench"), f"b{os.getpid()}", state=folder / "lab") as lab:
         yield lab
 
@@ -98,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--by-itself", type=int, nargs="*", default=[1, 4, 8], help="counts to measure so, too")
+    parser.add_argument("--cpus", type=float, default=0.15, help="share of a core that each host has")
     parser.add_argument("--python", choices=["pyenv", "system"], default="pyenv")
     parser.add_argument("--log", type=Path, help="a folder to keep the playbooks' output in")
     args = parser.parse_args()
@@ -106,7 +113,7 @@ def main() -> None:
     print("| devices | | seconds | MB from outside |\n|---|---|---|---|", flush=True)
     plans = [(n, "shared") for n in args.devices] + [(n, "each by itself") for n in args.by_itself]
     for devices, how in plans:
-        with tempfile.TemporaryDirectory(prefix="bench") as name, fresh(devices, Path(name)) as lab:
+        with tempfile.TemporaryDirectory(prefix="bench") as name, fresh(devices, args.cpus, Path(name)) as lab:
             folder = Path(name)
             variables = python | (BY_ITSELF if how != "shared" else {})
             try:
@@ -115,7 +122,7 @@ def main() -> None:
                 print(f"| {devices} | {how} | {seconds:.0f} | {outside / 1e6:.0f} |", flush=True)
                 if how == "shared" and devices == max(args.devices):
                     again = provision(lab, folder, variables, PROJECT / "ansible.cfg")
-                    plain = provision(lab, folder, variables, plain_config(folder))
+                    plain = provision(lab, folder, variables | PLAIN, plain_config(folder))
                     print(f"| {devices} | a second time | {again:.1f} | |")
                     print(f"| {devices} | a second time with Ansible's own settings | {plain:.1f} | |", flush=True)
             finally:

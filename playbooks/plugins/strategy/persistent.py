@@ -1,0 +1,24 @@
+"""Ansible's own order of work, with one Python on each host that stays for the length of a play.
+
+By default each task starts a Python on the host, which unpacks and imports Ansible's library anew; on a small board
+that takes longer than most tasks do. Mitogen (https://mitogen.networkgenomics.com) keeps one there for each user.
+
+What brings large files, or apt's library, stays with the default (`linear`): Mitogen copies through Python on both
+ends, and cannot start a module anew under a Python that has just got python3-apt, as Ansible's apt does.
+"""
+
+from __future__ import annotations
+
+from ansible.plugins.strategy import linear
+from ansible_mitogen.strategy import StrategyMixin
+
+DOCUMENTATION = """
+name: persistent
+short_description: Tasks in Ansible's linear order, in a Python that stays on each host
+description:
+  - C(linear), by Mitogen, with one Python for each host and user in place of one for each task.
+"""
+
+
+class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
+    """Mitogen's C(mitogen_linear), found where this project's other plugins are."""
