@@ -42,7 +42,12 @@ def run_module(
 
 
 def run_play(
-    folder: Path, tasks: list[dict[str, Any]], *arguments: str, inventory: str = "", hosts: str = "localhost"
+    folder: Path,
+    tasks: list[dict[str, Any]],
+    *arguments: str,
+    inventory: str = "",
+    hosts: str = "localhost",
+    strategy: str = "linear",
 ) -> subprocess.CompletedProcess[str]:
     """Run a play with these tasks, the project's plugins and an inventory of its own, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +56,7 @@ def run_play(
         "hosts": hosts,
         "connection": "local",
         "gather_facts": False,
+        "strategy": strategy,
         "vars": {"ansible_python_interpreter": sys.executable},
         "tasks": tasks,
     }
