@@ -9,6 +9,8 @@ ends, and cannot start a module anew under a Python that has just got python3-ap
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.plugins.strategy import linear
 from ansible_mitogen.strategy import StrategyMixin
 
@@ -20,5 +22,14 @@ description:
 """
 
 
+# As ansible.cfg has it for ssh: a host that is cut off is given up after 45 seconds, and not after five minutes.
+ALIVE = {"mitogen_ssh_keepalive_interval": 15, "mitogen_ssh_keepalive_count": 3}
+
+
 class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
     """Mitogen's C(mitogen_linear), found where this project's other plugins are."""
+
+    def _queue_task(self, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
+        for name, value in ALIVE.items():
+            task_vars.setdefault(name, value)
+        super()._queue_task(host, task, task_vars, play_context)
