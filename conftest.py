@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 LABS = ("test_lab", "test_over_ssh", "test_pi", "test_provision_arm64")
 MOLECULE = "test_molecule.py"
-OWN = ("test_fresh_clone.py", "test_tensorflow.py", MOLECULE)  # with hosts or fleets of their own
+OWN = ("test_fresh_clone.py", "test_tensorflow.py", "test_strategy.py", MOLECULE)  # with hosts or fleets of their own
 
 
 def group(nodeid: str) -> str:
