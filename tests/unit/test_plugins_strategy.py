@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from unit.driving import ROOT, errors, run_play
+from unit.driving import errors, run_play
 
 WHO = {"ansible.builtin.command": "sh -c 'echo parent=$PPID'"}
 SHOWN = ("-v",)  # what went well is left out otherwise
@@ -36,7 +35,8 @@ def test_a_module_that_fails_is_told_as_ever(tmp_path: Path) -> None:
     assert errors(done) == []  # no traceback
 
 
-def test_it_can_be_left_out() -> None:
-    plays = yaml.safe_load((ROOT / "playbooks" / "provision.yml").read_text(encoding="utf-8"))
-    strategies = {play["strategy"] for play in plays if "strategy" in play}
-    assert strategies == {"{{ fleet_strategy | default('persistent') }}"}
+def test_ansibles_own_way_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "linear")
+    done = run_play(tmp_path, [WHO, WHO], *SHOWN, strategy="persistent")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set(parents(done.stdout))) == 2

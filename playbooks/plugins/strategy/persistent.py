@@ -9,6 +9,7 @@ ends, and cannot start a module anew under a Python that has just got python3-ap
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ansible.plugins.strategy import linear
@@ -19,6 +20,7 @@ name: persistent
 short_description: Tasks in Ansible's linear order, in a Python that stays on each host
 description:
   - C(linear), by Mitogen, with one Python for each host and user in place of one for each task.
+  - With E(ANSIBLE_STRATEGY=linear) in the environment it is C(linear) itself, where a fault is looked for.
 """
 
 
@@ -28,6 +30,11 @@ ALIVE = {"mitogen_ssh_keepalive_interval": 15, "mitogen_ssh_keepalive_count": 3}
 
 class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
     """Mitogen's C(mitogen_linear), found where this project's other plugins are."""
+
+    def run(self, iterator: Any, play_context: Any) -> int:
+        if os.environ.get("ANSIBLE_STRATEGY") == "linear":
+            return int(linear.StrategyModule.run(self, iterator, play_context))
+        return int(super().run(iterator, play_context))
 
     def _queue_task(self, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
         for name, value in ALIVE.items():
