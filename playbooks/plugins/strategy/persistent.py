@@ -3,8 +3,8 @@
 By default each task starts a Python on the host, which unpacks and imports Ansible's library anew; on a small board
 that takes longer than most tasks do. Mitogen (https://mitogen.networkgenomics.com) keeps one there for each user.
 
-What brings large files, or apt's library, stays with the default (`linear`): Mitogen copies through Python on both
-ends, and cannot start a module anew under a Python that has just got python3-apt, as Ansible's apt does.
+Ansible's apt module stays with the default (`linear`) where python3-apt may be missing: it installs that and starts
+itself anew, which Mitogen cannot do.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ description:
   - C(linear), by Mitogen, with one Python for each host and user in place of one for each task.
   - With E(ANSIBLE_STRATEGY=linear) in the environment it is C(linear) itself, where a fault is looked for.
 """
-
-
-# As ansible.cfg has it for ssh: a host that is cut off is given up after 45 seconds, and not after five minutes.
-ALIVE = {"mitogen_ssh_keepalive_interval": 15, "mitogen_ssh_keepalive_count": 3}
+SSH = {
+    # As ansible.cfg has it for ssh: a host that is cut off is given up after 45 seconds, and not after five minutes.
+    "mitogen_ssh_keepalive_interval": 15,
+    "mitogen_ssh_keepalive_count": 3,
+    # What is large is packed already; to pack it again takes longer than to send it.
+    "mitogen_ssh_compression": False,
+}
 
 
 class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
@@ -37,6 +40,6 @@ class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc
         return int(super().run(iterator, play_context))
 
     def _queue_task(self, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
-        for name, value in ALIVE.items():
+        for name, value in SSH.items():
             task_vars.setdefault(name, value)
         super()._queue_task(host, task, task_vars, play_context)
