@@ -20,7 +20,8 @@ class StandIn:
         self.flwr_home, self.flwr = self.home / "flwr", self.venv / "bin" / "flwr"
         self.flwr_home.mkdir(parents=True)
         self.flwr.parent.mkdir(parents=True)
-        self.flwr.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STANDIN}" "$@"\n')
+        started = f"import runpy\nrunpy.run_path({str(STANDIN)!r}, run_name='__main__')\n"
+        self.flwr.write_text(f"#!{sys.executable}\n{started}")
         self.flwr.chmod(0o755)
         (self.flwr.parent / "python").symlink_to(sys.executable)
         (self.flwr_home / "config.toml").touch()

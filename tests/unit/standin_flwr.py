@@ -1,7 +1,8 @@
 """A stand-in for the command `flwr` 1.41, for tests of the modules that call it.
 
-It keeps nodes and runs in $FLWR_HOME/state.json and notes each call in $FLWR_HOME/calls. Like the real one it fails
-with exit status 0 and says so in its JSON; one that cannot read its arguments ends with exit status 2 and no JSON.
+It keeps nodes and runs in $FLWR_HOME/state.json, and notes each call in $FLWR_HOME/calls and its process in pids. Like
+the real one it fails with exit status 0 and says so in its JSON; one that cannot read its arguments ends with exit
+status 2 and no JSON.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word not in ("--format", "json", "--stream")]
     with (HOME / "calls").open("a", encoding="utf-8") as calls:
         calls.write(" ".join(words[:2] if words[0] == "supernode" else words[:1]) + "\n")
+    with (HOME / "pids").open("a", encoding="utf-8") as pids:
+        pids.write(f"{os.getpid()}\n")
     if (HOME / "down").exists():
         fail("Connection to the SuperLink is unavailable.")
     state = {"last": 100, "nodes": {}, "runs": {}}

@@ -140,7 +140,21 @@ def test_check_mode_before_the_server_is_set_up(standin: StandIn) -> None:
     (standin.flwr_home / "config.toml").unlink()
     shutil.rmtree(standin.venv)
     assert register(standin, {"a": "key-a"}, check=True)["registered"] == ["a"]
-    assert register(standin, {"a": "key-a"})["failed"]
+    assert (
+        register(standin, {"a": "key-a"})["msg"]
+        == f"{standin.venv}/bin/python cannot be started: No such file or directory"
+    )
+
+
+def test_one_python_makes_all_calls(standin: StandIn) -> None:
+    register(standin, {name: f"key-{name}" for name in "abc"})
+    assert standin.calls() == ["supernode list", *["supernode register"] * 3]
+    assert len(set((standin.flwr_home / "pids").read_text().split())) == 1
+
+
+def test_a_flwr_that_falls_says_why(standin: StandIn) -> None:
+    standin.flwr.write_text("raise RuntimeError('no such module')\n")
+    assert register(standin, {"a": "key-a"})["msg"] == "flwr supernode list failed: RuntimeError: no such module"
 
 
 def run(standin: StandIn, state: str, *, check: bool = False, **more: Any) -> dict[str, Any]:
