@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp, mod
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode  # exported nowhere else
 
-from fl_app import host
+from fl_app import host, one_array
 from fl_app.errors import AppError
 from fl_app.strategies import STRATEGIES
 
@@ -28,13 +28,13 @@ def clipping(message: Message, context: Context, call_next: ClientAppCallable) -
     return clipped
 
 
-@app.train(mods=[clipping])
+@app.train(mods=[one_array.on_device, clipping])
 def train(message: Message, context: Context) -> Message:
     """Train the model that arrives on this device's training split and reply with the new one."""
     return _reply("train", message, context)
 
 
-@app.evaluate()
+@app.evaluate(mods=[one_array.on_device])
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the model that arrives on this device's validation split."""
     return _reply("evaluate", message, context)

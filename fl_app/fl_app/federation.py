@@ -15,6 +15,7 @@ from fl_app import checkpoints, frameworks, host, outage, strategies
 from fl_app.answering import Answering
 from fl_app.datasets import entry_of
 from fl_app.errors import AppError
+from fl_app.one_array import OneArray
 from fl_app.prepare import prepare, prepared
 from fl_app.recorder import Recorder
 from fl_app.riding import Evaluation
@@ -52,7 +53,7 @@ def run(grid: Grid, config: Config, folder: RunFolder) -> None:
     wait = Wait(config.min_devices, config.device_timeout)
     recorder = Recorder(strategy, folder, config.rounds, wait, Evaluation.of(config), done, state)
     recorder.start(
-        Answering(grid),
+        Answering(OneArray(grid)),
         beginning,
         num_rounds=config.rounds - done,
         timeout=config.round_timeout,

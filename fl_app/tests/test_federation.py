@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from fl_app.errors import AppError
 from fl_app.models import build_model
+from fl_app.one_array import pack, unpack
 from fl_app.prepare import prepare
 from fl_app.settings import Config
 
@@ -289,10 +290,10 @@ def test_not_true_distillation_works_with_the_strategies(run: Run, strategy: str
 def test_a_device_whose_loss_is_no_number_fails_and_the_others_go_on(run: Run) -> None:
     def poisoned(node: int, message: Message) -> Message:
         if node == 101 and message.metadata.message_type == "train":
-            arrays = message.content.array_records["arrays"]
+            arrays = unpack(message.content.array_records["arrays"])
             bad = {name: Array(np.full_like(array.numpy(), np.nan)) for name, array in arrays.items()}
             return Message(
-                RecordDict({"arrays": ArrayRecord(bad), "config": message.content["config"]}),
+                RecordDict({"arrays": pack(ArrayRecord(bad)), "config": message.content["config"]}),
                 dst_node_id=node,
                 message_type="train",
             )

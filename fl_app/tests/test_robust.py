@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message
 
+from fl_app.one_array import pack, unpack
+
 from .app_fleet import Fleet, config_of, read_csv, serve
 
 DEVICES = 5
@@ -24,12 +26,11 @@ class FleetWithALiar(Fleet):
             if reply.metadata.src_node_id == LIAR and records:
                 random = np.random.default_rng(0)
                 for name, record in list(records.items()):
-                    records[name] = ArrayRecord(
-                        {
-                            key: Array((100 * random.standard_normal(array.shape)).astype(array.dtype))
-                            for key, array in record.items()
-                        }
-                    )
+                    garbage = {
+                        key: Array((100 * random.standard_normal(array.shape)).astype(array.dtype))
+                        for key, array in unpack(record).items()
+                    }
+                    records[name] = pack(ArrayRecord(garbage))
         return replies
 
 

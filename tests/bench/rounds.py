@@ -38,20 +38,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(nodes: int, rounds: int, variants: list[str], folder: Path) -> dict[str, dict[bool, list[float]]]:
-    """Return the seconds of each round, of training with and without evaluation, by variant."""
-    seconds: dict[str, dict[bool, list[float]]] = {name: {False: [], True: []} for name in variants}
+Seen = dict[tuple[str, int], dict[bool, list[float]]]
+
+
+def measure(nodes: int, rounds: int, variants: list[str], arrays: list[int], folder: Path) -> Seen:
+    """Return the seconds of each round, of training with and without evaluation, by variant and number of arrays."""
+    seconds: Seen = {(name, count): {False: [], True: []} for name in variants for count in arrays}
     with ExitStack() as stack:
         fleets = {
             name: stack.enter_context(Fleet(folder / f"{number}", nodes, **VARIANTS[name]))
             for number, name in enumerate(variants)
         }
         for _ in range(-(-rounds // 5)):
-            for name, fleet in fleets.items():
-                for evaluate in (False, True):
+            for (name, count), seen in seconds.items():
+                for evaluate, taken in seen.items():
                     # The first interval is the run's start; each later one is a whole round.
-                    ends = fleet.run(rounds=min(rounds, 5) + 1, evaluate=evaluate, limit=1800)["ends"]
-                    seconds[name][evaluate] += [b - a for a, b in pairwise(ends[1:])]
+                    made = fleets[name].run(limit=1800, rounds=min(rounds, 5) + 1, evaluate=evaluate, arrays=count)
+                    ends = made["ends"]
+                    taken += [b - a for a, b in pairwise(ends[1:])]
     return seconds
 
 
@@ -60,18 +64,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--arrays", type=int, nargs="+", default=[1], help="how many arrays the model has")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     args = parser.parse_args()
     as_interrupted()
-    print("| SuperNodes | variant | s/round, train | train + evaluate | of stock |\n|---|---|---|---|---|")
+    print("| SuperNodes | variant | arrays | s/round, train | train + evaluate | of stock |\n|---|---|---|---|---|---|")
     for nodes in args.nodes:
         with tempfile.TemporaryDirectory(prefix="bench") as folder:
-            seconds = measure(nodes, args.rounds, args.variants, Path(folder))
-        whole = {name: statistics.median(seen[True]) for name, seen in seconds.items()}
-        for name, seen in seconds.items():
-            share = f"1/{whole['stock'] / whole[name]:.1f}" if "stock" in whole else ""
-            train = statistics.median(seen[False])
-            print(f"| {nodes} | {name} | {train:.2f} | {whole[name]:.2f} | {share} |", flush=True)
+            seconds = measure(nodes, args.rounds, args.variants, args.arrays, Path(folder))
+        for (name, count), seen in seconds.items():
+            train, whole = (statistics.median(seen[evaluate]) for evaluate in (False, True))
+            stock = seconds.get(("stock", count), {}).get(True)
+            share = f"1/{statistics.median(stock) / whole:.1f}" if stock else ""
+            print(f"| {nodes} | {name} | {count} | {train:.2f} | {whole:.2f} | {share} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def train(message: Message, context: Context) -> Message:
     if config["crash"] and rounds == config["crash-in"] and context.node_config["partition-id"] == 0:
         _fall(str(config["crash"]))
     time.sleep(float(config["seconds"]))
-    weights = message.content.array_records["arrays"]["weights"].numpy()
+    model = message.content.array_records["arrays"]
     metrics = MetricRecord(
         {
             "num-examples": 1,
@@ -47,7 +47,7 @@ def train(message: Message, context: Context) -> Message:
             "code": CODE,
         }
     )
-    arrays = ArrayRecord({"weights": Array(weights + np.float32(step))})
+    arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in model.items()})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 

@@ -52,7 +52,7 @@ def main(grid: Grid, context: Context) -> None:
     )
     result = strategy.start(
         grid,
-        ArrayRecord({"weights": Array(np.zeros(int(config["parameters"]), dtype=np.float32))}),
+        _model(int(config["parameters"]), int(config["arrays"])),
         num_rounds=int(config["rounds"]),
         evaluate_fn=note,
     )
@@ -66,3 +66,9 @@ def main(grid: Grid, context: Context) -> None:
     }
     path.with_suffix(".part").write_text(json.dumps(seen))
     path.with_suffix(".part").rename(path)
+
+
+def _model(parameters: int, arrays: int) -> ArrayRecord:
+    names = ["weights", *(f"weights{number}" for number in range(1, arrays))]
+    # Flower sends what is alike once.
+    return ArrayRecord({name: Array(np.full(parameters // arrays, n, np.float32)) for n, name in enumerate(names)})
