@@ -14,8 +14,8 @@ from flwr.common.constant import ErrorCode  # exported nowhere else
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from fl_app.answering import Passing
 from fl_app.errors import one_line
+from fl_app.passing import Passing
 
 NAME = "model"
 FORMAT = "safetensors"  # in the place of Flower's "numpy.ndarray"

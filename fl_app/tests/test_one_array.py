@@ -7,7 +7,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
 from fl_app import federation, one_array
-from fl_app.answering import Passing
+from fl_app.passing import Passing
 
 from .app_fleet import Run, app_json, read_csv
 
