@@ -14,7 +14,6 @@ from flwr.common.constant import ErrorCode  # exported nowhere else
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from fl_app.errors import one_line
 from fl_app.passing import Passing
 
 NAME = "model"
@@ -31,7 +30,7 @@ def pack(arrays: ArrayRecord) -> ArrayRecord:
 def unpack(arrays: ArrayRecord) -> ArrayRecord:
     """Return what `pack` was given; other records come back as they are.
 
-    Raises `SafetensorError` where the data is damaged.
+    Raises `SafetensorError`, `KeyError` or `ValueError` where the data is damaged.
     """
     if not is_packed(arrays):
         return arrays
@@ -83,7 +82,8 @@ def _readable(reply: Message, asked: Mapping[str, Message]) -> Message:
         return reply
     try:
         reply.content = _each(unpack, reply.content)
-    except SafetensorError as error:
-        said = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"its arrays cannot be read: {one_line(error)}")
+    except (SafetensorError, KeyError, ValueError) as error:  # the latter: a type that numpy does not know
+        reason = f"its arrays cannot be read: {type(error).__name__}: {error}"
+        said = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
         return Message(said, reply_to=asked[reply.metadata.reply_to_message_id])
     return reply
