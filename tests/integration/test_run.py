@@ -126,7 +126,7 @@ def test_a_resumed_run_goes_on_with_the_next_round(fleet: LocalFleet, run: tuple
 def playing(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]]:
     """Begin a run, and leave it to itself."""
     with subprocess.Popen(
-        fleet.command("run_fl", *settings, *QUICK),
+        fleet.command("run_fl", *QUICK, *settings),
         cwd=PROJECT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
@@ -143,14 +143,14 @@ def playing(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]
 def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: LocalFleet) -> None:
     log = fleet.folder / "state/device2/log/supernode.log"
     seen = log.stat().st_size
-    with playing(fleet, "rounds=2", "min_devices=2") as playbook:
+    commands = {process: " ".join(process.cmdline()) for process in fleet.processes()}
+    supernode = next(  # found before: a round is soon over
+        process
+        for process, command in commands.items()
+        if "flower-supernode" in command and "device2" in command and "pause-after-end" not in command
+    )
+    with playing(fleet, "rounds=2", "min_devices=2", "epochs=10") as playbook:
         wait_for(lambda: b"flwr-clientapp" in log.read_bytes()[seen:], "device2 begins to train", 180)
-        commands = {process: " ".join(process.cmdline()) for process in fleet.processes()}
-        supernode = next(
-            process
-            for process, command in commands.items()
-            if "flower-supernode" in command and "device2" in command and "pause-after-end" not in command
-        )
         for process in (*supernode.children(recursive=True), supernode):
             with suppress(psutil.NoSuchProcess):  # a child ends with its parent
                 process.kill()
