@@ -83,13 +83,14 @@ class LocalFleet(Fleet):
         self.inventory.parent.mkdir(parents=True, exist_ok=True)
         self.inventory.write_text(yaml.safe_dump({"all": {"children": groups}}))
 
+    def commands(self) -> dict[psutil.Process, str]:
+        """Every process whose command line names this fleet's folder, and that line."""
+        lines = {process: " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
+        return {process: line for process, line in lines.items() if str(self.folder) in line}
+
     def processes(self) -> list[psutil.Process]:
         """Every process whose command line names this fleet's folder."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(self.folder) in word for word in process.info["cmdline"] or []):
-                found.append(process)
-        return found
+        return list(self.commands())
 
     def end(self) -> None:
         """Stop the services as a user does, then whatever is left of them."""

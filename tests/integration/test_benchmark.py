@@ -19,7 +19,7 @@ SMALL = (f"models={','.join(MODELS)}", "steps=2", "batch_size=2", "input_shape=3
 
 
 def measuring(fleet: LocalFleet) -> list[psutil.Process]:
-    return [process for process in fleet.processes() if "vision_benchmark" in " ".join(process.cmdline())]
+    return [process for process, command in fleet.commands().items() if "vision_benchmark" in command]
 
 
 def test_what_was_cut_off_goes_on_and_leaves_its_files(fleet: LocalFleet, tmp_path: Path) -> None:

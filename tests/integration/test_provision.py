@@ -42,7 +42,7 @@ def test_private_keys_can_be_read_by_their_owner_alone(fleet: LocalFleet) -> Non
 
 
 def test_every_device_is_registered_and_runs_with_tls_and_its_own_key(fleet: LocalFleet) -> None:
-    lines = (" ".join(process.cmdline()) for process in fleet.processes())
+    lines = fleet.commands().values()
     commands = [line for line in lines if "pause-after-end" not in line]
     supernodes = [command for command in commands if "flower-supernode" in command]
     assert len(supernodes) == 3

@@ -143,10 +143,9 @@ def playing(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Popen[str]
 def test_a_device_killed_in_a_round_costs_one_failure_and_not_the_run(fleet: LocalFleet) -> None:
     log = fleet.folder / "state/device2/log/supernode.log"
     seen = log.stat().st_size
-    commands = {process: " ".join(process.cmdline()) for process in fleet.processes()}
     supernode = next(  # found before: a round is soon over
         process
-        for process, command in commands.items()
+        for process, command in fleet.commands().items()
         if "flower-supernode" in command and "device2" in command and "pause-after-end" not in command
     )
     with playing(fleet, "rounds=2", "min_devices=2", "epochs=10") as playbook:
@@ -177,11 +176,11 @@ def after_round_1(fleet: LocalFleet, *settings: str) -> Iterator[subprocess.Pope
 
 
 def test_a_superlink_that_is_killed_costs_the_round_that_it_was_in(fleet: LocalFleet) -> None:
-    with after_round_1(fleet, "rounds=3") as playbook:
+    with after_round_1(fleet, "rounds=3", "epochs=5") as playbook:
         (superlink,) = (
             process
-            for process in fleet.processes()
-            if "flower-superlink" in (command := " ".join(process.cmdline())) and "pause-after-end" not in command
+            for process, command in fleet.commands().items()
+            if "flower-superlink" in command and "pause-after-end" not in command
         )
         superlink.kill()
         output, _ = playbook.communicate(timeout=400)
