@@ -15,6 +15,8 @@ from typing import Any
 from ansible.plugins.strategy import linear
 from ansible_mitogen.strategy import StrategyMixin
 
+from fleet.unforked import AsksItsHostError, Unforked
+
 DOCUMENTATION = """
 name: persistent
 short_description: Tasks in Ansible's linear order, in a Python that stays on each host
@@ -31,7 +33,7 @@ SSH = {
 }
 
 
-class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
+class StrategyModule(Unforked, StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
     """Mitogen's C(mitogen_linear), found where this project's other plugins are."""
 
     def run(self, iterator: Any, play_context: Any) -> int:
@@ -43,3 +45,8 @@ class StrategyModule(StrategyMixin, linear.StrategyModule):  # type: ignore[misc
         for name, value in SSH.items():
             task_vars.setdefault(name, value)
         super()._queue_task(host, task, task_vars, play_context)
+
+    def _do_here(self, *task: Any) -> None:
+        if os.environ.get("ANSIBLE_STRATEGY") == "linear":
+            raise AsksItsHostError
+        super()._do_here(*task)
