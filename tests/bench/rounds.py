@@ -1,7 +1,7 @@
 """`python tests/bench/rounds.py`: seconds a round that Flower itself takes, stock and with each step of fast_rounds.
 
-The app computes nothing, so that all the time is Flower's. All variants run side by side, a few rounds each in turn, so
-that what else the machine does falls on all of them; the figures are medians.
+The app computes nothing, so that all the time is Flower's. The variants take turns of a few rounds, so that what else
+the machine does falls on all of them; in its turn each has the machine to itself. The figures are medians.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +43,14 @@ Seen = dict[tuple[str, int], dict[bool, list[float]]]
 def measure(nodes: int, rounds: int, variants: list[str], arrays: list[int], folder: Path) -> Seen:
     """Return the seconds of each round, of training with and without evaluation, by variant and number of arrays."""
     seconds: Seen = {(name, count): {False: [], True: []} for name in variants for count in arrays}
-    with ExitStack() as stack:
-        fleets = {
-            name: stack.enter_context(Fleet(folder / f"{number}", nodes, **VARIANTS[name]))
-            for number, name in enumerate(variants)
-        }
-        for _ in range(-(-rounds // 5)):
-            for (name, count), seen in seconds.items():
-                for evaluate, taken in seen.items():
-                    # The first interval is the run's start; each later one is a whole round.
-                    made = fleets[name].run(limit=1800, rounds=min(rounds, 5) + 1, evaluate=evaluate, arrays=count)
-                    ends = made["ends"]
-                    taken += [b - a for a, b in pairwise(ends[1:])]
+    turns = -(-rounds // 5)
+    for turn, (number, name) in product(range(turns), enumerate(variants)):
+        print(f"{nodes} SuperNodes, turn {turn + 1} of {turns}: {name}", file=sys.stderr, flush=True)
+        with Fleet(folder / f"{number}-{turn}", nodes, **VARIANTS[name]) as fleet:
+            for count, evaluate in product(arrays, (False, True)):
+                ends = fleet.run(limit=1800, rounds=min(rounds, 5) + 1, evaluate=evaluate, arrays=count)["ends"]
+                # The first interval is the run's start; each later one is a whole round.
+                seconds[name, count][evaluate] += [b - a for a, b in pairwise(ends[1:])]
     return seconds
 
 
