@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,10 @@ from unit.driving import errors, run_play
 
 WHO = {"ansible.builtin.command": "sh -c 'echo parent=$PPID'"}
 SHOWN = ("-v",)  # what went well is left out otherwise
-
-
 HOSTS = "h[1:3] ansible_connection=local"
 # Says in which process a template was evaluated.
 EVALUATED_BY = "{{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
-EVERYTHING = [
+EVERYTHING: list[dict[str, Any]] = [
     {"ansible.builtin.set_fact": {"who": "{{ inventory_hostname }}"}},
     {"ansible.builtin.command": "echo {{ who }}", "register": "said", "when": "who != 'h2'"},
     {"ansible.builtin.debug": {"var": "said.stdout | default('nothing')"}},
@@ -81,7 +80,10 @@ def test_what_is_told_is_what_ansible_tells(tmp_path: Path, strategy: str, monke
 
 @pytest.mark.parametrize(("strategy", "processes"), [("linear", 3), ("unforked", 1), ("persistent", 1)])
 def test_facts_are_set_without_a_fork(tmp_path: Path, strategy: str, processes: int) -> None:
-    tasks = [{"ansible.builtin.set_fact": {"by": EVALUATED_BY}}, {"tell": {"lines": ["evaluated by {{ by }}"]}}]
+    tasks: list[dict[str, Any]] = [
+        {"ansible.builtin.set_fact": {"by": EVALUATED_BY}},
+        {"tell": {"lines": ["evaluated by {{ by }}"]}},
+    ]
     done = run_play(tmp_path, tasks, *SHOWN, inventory=HOSTS, hosts="all", strategy=strategy)
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(r"^evaluated by (\d+)$", done.stdout, re.MULTILINE)
