@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-try:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    HAS_CRYPTOGRAPHY = True
-except ImportError:
-    HAS_CRYPTOGRAPHY = False
+from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: private_key
 short_description: Make an elliptic-curve private key where there is none
 description:
   - Makes a key on NIST P-384 and returns its public half. The private half never leaves the host.
-  - Needs the Python package cryptography, which flwr brings; run it with the interpreter of that virtual
-    environment.
+  - Needs a Python with the package cryptography, which flwr brings.
 options:
   path: {description: File of the private key., type: path, required: true}
   format:
@@ -30,6 +24,7 @@ options:
     type: str
     required: true
   owner: {description: Owner of the file; set by root alone., type: str}
+  python: {description: 'The Python that has cryptography; left out, the one that runs this.', type: path}
 attributes:
   check_mode: {support: full}
   diff_mode: {support: none, details: a key is never shown}
@@ -39,8 +34,7 @@ EXAMPLES = """
   private_key:
     path: /var/lib/flowerbed/keys/supernode
     format: openssh
-  vars:
-    ansible_python_interpreter: /opt/flowerbed/venv/bin/python
+    python: /opt/flowerbed/venv/bin/python
 """
 RETURN = """
 public_openssh: {description: The public key in OpenSSH's format., type: str, returned: when the key is there}
@@ -48,21 +42,51 @@ public_pem: {description: The public key in PEM., type: str, returned: when the 
 """
 
 
-def new_key(form: str) -> bytes:
-    """Return a new private key, encoded."""
+# Reads a private key, or makes one where it is given nothing. It has a Python of its own: to have Ansible
+# start that one takes a small board longer than all of this.
+KEYS = """
+import json, sys
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+form, private = sys.argv[1], sys.stdin.buffer.read()
+if not private:
     encoding = serialization.PrivateFormat.OpenSSH if form == "openssh" else serialization.PrivateFormat.PKCS8
-    return ec.generate_private_key(ec.SECP384R1()).private_bytes(
+    private = ec.generate_private_key(ec.SECP384R1()).private_bytes(
         serialization.Encoding.PEM, encoding, serialization.NoEncryption()
     )
-
-
-def public_halves(private: bytes, form: str) -> dict[str, str]:
-    """Return the public key in both formats."""
-    load = serialization.load_ssh_private_key if form == "openssh" else serialization.load_pem_private_key
+load = serialization.load_ssh_private_key if form == "openssh" else serialization.load_pem_private_key
+try:
     public = load(private, password=None).public_key()
-    openssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return {"public_openssh": openssh.decode(), "public_pem": pem.decode()}
+except (ValueError, TypeError) as error:  # TypeError: it has a passphrase
+    print(json.dumps({"fault": str(error).split(". See https:")[0]}))
+    sys.exit()
+openssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+public = {"public_openssh": openssh.decode(), "public_pem": pem.decode()}
+print(json.dumps({"private": private.decode(), "public": public}))
+"""
+
+
+class NoKeyError(Exception):
+    """There is no key to be had; says why."""
+
+
+def key_of(python: str, form: str, private: bytes) -> dict[str, Any]:
+    """Return a key and its public half in both formats; a new one where it is given nothing.
+
+    Raises:
+        NoKeyError: what is given is no such key, or that Python cannot tell.
+    """
+    try:
+        done = subprocess.run([python, "-c", KEYS, form], input=private, capture_output=True, check=True)
+    except OSError as error:
+        raise NoKeyError(f"{python}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        raise NoKeyError(f"{python}: {error.stderr.decode(errors='replace').strip().splitlines()[-1]}") from error
+    key: dict[str, Any] = json.loads(done.stdout)
+    if "fault" in key:
+        raise NoKeyError(key["fault"])
+    return key
 
 
 def write_private(path: str, content: bytes) -> None:
@@ -81,26 +105,30 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "format": {"choices": ["openssh", "pkcs8"], "required": True},
             "owner": {"type": "str"},
+            "python": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    if not HAS_CRYPTOGRAPHY:
-        module.fail_json(msg=missing_required_lib("cryptography"))
     path, form = module.params["path"], module.params["format"]
+    python = module.params["python"] or sys.executable
     result: dict[str, Any] = {"changed": not os.path.exists(path)}
-    if result["changed"] and not module.check_mode:
-        write_private(path, new_key(form))
+    try:
+        if not result["changed"]:
+            with open(path, "rb") as file:
+                result.update(key_of(python, form, file.read() or b"(nothing)")["public"])
+        elif not module.check_mode:
+            key = key_of(python, form, b"")
+            write_private(path, key["private"].encode())
+            result.update(key["public"])
+    except (OSError, NoKeyError) as fault:
+        line = f"{path} holds no private key in {form} format ({fault}); put it back, or remove it for a new one"
+        if result["changed"]:
+            line = f"{path} cannot be made ({fault})"
+        module.fail_json(msg=line, user_errors=[line])
     if os.path.exists(path):
         result["changed"] = module.set_mode_if_different(path, "0600", result["changed"])
         if module.params["owner"]:
             result["changed"] = module.set_owner_if_different(path, module.params["owner"], result["changed"])
-        try:
-            with open(path, "rb") as file:
-                result.update(public_halves(file.read(), form))
-        except (OSError, ValueError, TypeError) as error:  # TypeError: it has a passphrase
-            why = str(error).split(". See https:")[0]
-            line = f"{path} holds no private key in {form} format ({why}); put it back, or remove it for a new one"
-            module.fail_json(msg=line, user_errors=[line])
     module.exit_json(**result)
 
 
