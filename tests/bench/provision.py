@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--by-itself", type=int, nargs="*", default=[1, 4, 8], help="counts to measure so, too")
-    parser.add_argument("--cpus", type=float, default=0.15, help="share of a core that each host has")
+    parser.add_argument("--cpus", type=float, default=0.3, help="share of a core that each host has")
     parser.add_argument("--python", choices=["pyenv", "system"], default="pyenv")
     parser.add_argument("--log", type=Path, help="a folder to keep the playbooks' output in")
     args = parser.parse_args()
