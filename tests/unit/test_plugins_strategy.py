@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ def test_modules_share_a_python_under_it_alone(tmp_path: Path, strategy: str, pr
     assert len(parents(done.stdout)) == 2, done.stdout
     assert len(set(parents(done.stdout))) == processes
     assert "DEPRECATION" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("strategy", ["linear", "persistent"])
+def test_every_core_is_there_for_its_work_and_for_what_it_starts(tmp_path: Path, strategy: str) -> None:
+    cores = "taskset --pid --cpu-list $$"
+    here = f"{{{{ lookup('ansible.builtin.pipe', '{cores}') }}}}"
+    tasks = [{"ansible.builtin.command": {"argv": argv}} for argv in (["echo", here], ["sh", "-c", cores])]
+    done = run_play(tmp_path, tasks, *SHOWN, strategy=strategy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    every = (
+        subprocess.run(["sh", "-c", cores], capture_output=True, check=True, text=True).stdout.split(": ")[1].strip()
+    )
+    found = re.findall(r"^\s+stdout: .*affinity list: ([-0-9,]+)'?$", done.stdout, re.MULTILINE)
+    assert found == [every, every], done.stdout
 
 
 def test_a_module_that_fails_is_told_as_ever(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from ansible.plugins.strategy import linear
+from ansible_mitogen import affinity
 from ansible_mitogen.strategy import StrategyMixin
 
 from fleet.unforked import AsksItsHostError, Unforked
@@ -31,6 +32,10 @@ SSH = {
     # What is large is packed already; to pack it again takes longer than to send it.
     "mitogen_ssh_compression": False,
 }
+
+# Mitogen gives each of its processes a core: on a machine of two, all of Ansible's work would have one. And what is
+# started on this machine would keep to that core, a service and its training, too.
+affinity.policy = affinity.Policy()
 
 
 class StrategyModule(Unforked, StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
