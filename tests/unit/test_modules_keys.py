@@ -21,6 +21,10 @@ def key(path: Path, form: str = "pkcs8", **more: Any) -> dict[str, Any]:
     return run_module("private_key", {"path": str(path), "format": form}, **more)
 
 
+def key_by(path: Path, python: Path) -> dict[str, Any]:
+    return run_module("private_key", {"path": str(path), "format": "pkcs8", "python": str(python)})
+
+
 @pytest.mark.parametrize("form", ["openssh", "pkcs8"])
 def test_makes_a_key_once(tmp_path: Path, form: str) -> None:
     path = tmp_path / "key"
@@ -71,6 +75,26 @@ def test_leaves_a_file_that_is_no_such_key(tmp_path: Path) -> None:
         result = key(path)
         assert f"{path} holds no private key in pkcs8 format" in result["msg"]
         assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_python_that_makes_no_keys_is_named_and_not_the_key(tmp_path: Path, there: bool) -> None:
+    path, bare = tmp_path / "key", tmp_path / "python"
+    if there:
+        key(path)
+    before = path.read_bytes() if there else None
+    for content, says in (
+        (None, "cannot be started"),
+        ("echo No module named cryptography >&2; exit 1", "No module named"),
+    ):
+        if content:
+            bare.write_text(f"#!/bin/sh\n{content}\n", encoding="utf-8")
+            bare.chmod(0o755)
+        result = key_by(path, bare)
+        assert str(bare) in result["msg"]
+        assert says in result["msg"]
+        assert "remove it" not in result["msg"]
+        assert (path.read_bytes() if path.exists() else None) == before
 
 
 class Authority:

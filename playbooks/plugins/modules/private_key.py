@@ -68,21 +68,27 @@ print(json.dumps({"private": private.decode(), "public": public}))
 
 
 class NoKeyError(Exception):
-    """There is no key to be had; says why."""
+    """What is given is no such key; says why."""
+
+
+class PythonError(Exception):
+    """The Python that is to have cryptography did not do its work; says why."""
 
 
 def key_of(python: str, form: str, private: bytes) -> dict[str, Any]:
     """Return a key and its public half in both formats; a new one where it is given nothing.
 
     Raises:
-        NoKeyError: what is given is no such key, or that Python cannot tell.
+        NoKeyError: what is given is no such key.
+        PythonError: that Python cannot be started, has no cryptography, or was ended.
     """
     try:
         done = subprocess.run([python, "-c", KEYS, form], input=private, capture_output=True, check=True)
     except OSError as error:
-        raise NoKeyError(f"{python}: {error.strerror}") from error
+        raise PythonError(f"{python} cannot be started: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        raise NoKeyError(f"{python}: {error.stderr.decode(errors='replace').strip().splitlines()[-1]}") from error
+        said = error.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {error.returncode}"]
+        raise PythonError(f"{python} makes no keys: {said[-1]}") from error
     key: dict[str, Any] = json.loads(done.stdout)
     if "fault" in key:
         raise NoKeyError(key["fault"])
@@ -120,11 +126,11 @@ def main() -> None:
             key = key_of(python, form, b"")
             write_private(path, key["private"].encode())
             result.update(key["public"])
-    except (OSError, NoKeyError) as fault:
+    except NoKeyError as fault:
         line = f"{path} holds no private key in {form} format ({fault}); put it back, or remove it for a new one"
-        if result["changed"]:
-            line = f"{path} cannot be made ({fault})"
         module.fail_json(msg=line, user_errors=[line])
+    except (OSError, PythonError) as fault:
+        module.fail_json(msg=f"{path}: {fault}")
     if os.path.exists(path):
         result["changed"] = module.set_mode_if_different(path, "0600", result["changed"])
         if module.params["owner"]:
