@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import yaml
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its fleet.py is not the package fleet
@@ -85,6 +86,17 @@ def provision(lab: Lab, folder: Path, variables: dict[str, object], config: Path
     return time.monotonic() - start
 
 
+def settle(limit: float = 900.0, busy: float = 10.0) -> None:
+    """Wait until this machine does nothing: devices that were just started import torch, for a minute at such a speed.
+
+    Raises TimeoutError where more than `busy` percent of it are still at work after `limit` seconds.
+    """
+    end = time.monotonic() + limit
+    while (share := psutil.cpu_percent(5.0)) > busy:
+        if time.monotonic() > end:
+            raise TimeoutError(f"this machine is busy with something else: {share:.0f} % of it")
+
+
 def plain_config(folder: Path) -> Path:
     """Return a copy of ansible.cfg with only what Ansible needs to find things."""
     own = configparser.ConfigParser(interpolation=None)
@@ -128,8 +140,10 @@ def main() -> None:
                 outside = nft.bytes_from_outside(lab.names) + fetched(folder / "state")
                 print(f"| {devices} | {how} | {seconds:.0f} | {outside / 1e6:.0f} |", flush=True)
                 if how == "shared" and devices == max(args.devices):
+                    settle()
                     again = provision(lab, folder, variables, PROJECT / "ansible.cfg")
                     print(f"| {devices} | a second time | {again:.0f} | |", flush=True)
+                    settle()
                     plain = provision(lab, folder, variables, plain_config(folder))
                     print(f"| {devices} | a second time with Ansible's own settings | {plain:.0f} | |", flush=True)
             finally:
