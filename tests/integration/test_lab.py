@@ -4,13 +4,14 @@ import json
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lab import fleet, names
+from lab import disk, fleet, names
 from lab.errors import LabError, run
 from lab.faults import Faults
 from lab.host import greets
@@ -405,3 +406,37 @@ def test_two_labs_side_by_side(lab: Lab, tmp_path: Path) -> None:
 
 def greets_from(lab: Lab, host: str, address: str) -> bool:
     return lab.ssh(host, f"timeout 2 bash -c 'echo > /dev/tcp/{address}/22' && echo yes", check=False) == "yes\n"
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """A file system that is mounted, and a process that has a file of it open."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=1m", "lab-test", place])
+    (place / "log").touch()
+    with subprocess.Popen(["tail", "-f", place / "log"], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: bool(disk.users(place)), 10, "tail opens no file")
+            yield place, process
+        finally:
+            process.kill()
+            process.wait()
+            if disk.mounted(place):
+                run(["umount", place])
+
+
+def test_a_disk_that_stays_in_use_names_who_uses_it(busy: tuple[Path, subprocess.Popen[bytes]]) -> None:
+    place, process = busy
+    with pytest.raises(LabError, match=rf"{place} stays mounted, in use by {process.pid} tail$"):
+        disk.unmount(place, timeout=0.1)
+    assert disk.mounted(place)
+
+
+def test_a_disk_in_use_for_a_moment_is_unmounted_then(busy: tuple[Path, subprocess.Popen[bytes]]) -> None:
+    place, process = busy
+    ending = threading.Timer(0.2, process.kill)
+    ending.start()
+    disk.unmount(place)
+    ending.join()
+    assert not disk.mounted(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 
 from .errors import LabError, run
@@ -75,10 +76,46 @@ def mounted(place: Path) -> bool:
     return any(line.split()[4] == escaped for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def unmount(place: Path) -> None:
-    """Take away all that is mounted at a path."""
+def unmount(place: Path, timeout: float = 10) -> None:
+    """Take away all that is mounted at a path, once nobody is there.
+
+    A process that was killed has left its control group before the kernel has let go of its files and its mounts, and
+    whoever asks this machine how full its disks are is there for a moment, too.
+
+    Raises:
+        LabError: something is there after `timeout` seconds; the message names the processes.
+    """
+
+    deadline = time.monotonic() + timeout
     while mounted(place):
-        run(["umount", place])
+        done = run(["umount", place], check=False)
+        if done.returncode and "busy" not in done.stderr:
+            raise LabError(f"`umount {place}` failed with status {done.returncode}: {done.stderr.strip()}")
+        if done.returncode and time.monotonic() > deadline:
+            raise LabError(f"{place} stays mounted, in use by {', '.join(users(place)) or 'nothing that can be seen'}")
+        if done.returncode:
+            time.sleep(0.02)
+
+
+def users(place: Path) -> list[str]:
+    """Return the processes, as `123 tail`, that have a file or a folder of what is mounted at a path open."""
+    device = place.stat().st_dev
+    found = []
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda entry: int(entry.name)):
+        try:
+            links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
+            if any(_device(link) == device for link in links):
+                found.append(f"{process.name} {(process / 'comm').read_text().strip()}")
+        except OSError:  # it ended
+            continue
+    return found
+
+
+def _device(link: Path) -> int | None:
+    try:
+        return link.stat().st_dev
+    except OSError:  # closed, or a socket's that is gone
+        return None
 
 
 def swapoff(file: Path) -> None:
