@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,6 +71,13 @@ def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Ite
     assert status == 0, output
 
 
+def failed(output: str) -> str:
+    """Return the tasks and steps that failed, of thousands of lines with diffs; all of it, where none did."""
+    steps = re.split(r"^(?=TASK \[|PLAY |RUNNING HANDLER|INFO |CRITICAL|ERROR)", output, flags=re.MULTILINE)
+    found = [step for step in steps if re.search(r"^(fatal: |failed: |CRITICAL|ERROR)", step, flags=re.MULTILINE)]
+    return "".join(found) or output
+
+
 def with_needs(role: str) -> object:
     """A role, with what its scenario needs of this machine."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -81,4 +89,5 @@ def with_needs(role: str) -> object:
 @pytest.mark.timeout(2 * PATIENCE)
 def test_scenario(scenario: Callable[[], tuple[int, str]]) -> None:
     status, output = scenario()
-    assert status == 0, output
+    print(output)
+    assert status == 0, failed(output)
