@@ -29,6 +29,8 @@ from flwr.supercore.routers.runtime.router import router as runtime
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from fast_rounds.hold import HELD, Answer, Holds
+
 THREADS = 4  # one computes at a time, and they wait for the database's disk: more would only take turns
 Needs = Callable[[Request], dict[str, Any]]
 
@@ -92,8 +94,11 @@ def _routes(router: Any, needs: Needs) -> dict[str, Route]:
     return found
 
 
-def install(routes: dict[str, Route]) -> None:
-    """Let FastAPI apps of this process answer these paths directly, unless requests are traced."""
+def install(routes: dict[str, Route], holds: Holds | None = None) -> None:
+    """Let FastAPI apps of this process answer these paths directly, unless requests are traced.
+
+    Questions for messages are held by `holds` until there is one.
+    """
     if os.getenv("FLWR_TRACING_ENABLED") == "1":
         return
     stock = FastAPI.__call__
@@ -108,16 +113,22 @@ def install(routes: dict[str, Route]) -> None:
         if body is None:
             return  # nobody waits for an answer
         request = Request({**scope, "app": self, "state": {**scope.get("state", {})}})
+
+        async def ask() -> bytes:
+            return await asyncio.get_running_loop().run_in_executor(threads, _answer, route, request, body)
+
         try:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(threads, _answer, route, request, body)
+            answer = await holds.answer(scope, body, ask, receive) if holds else Answer(await ask(), held=False)
+            if answer is None:
+                return  # nobody waits any longer
         except RefusedError:
             await stock(self, scope, _again(body, receive), send)
             return
         except Exception as raised:  # whatever it is: the translator knows them all
             response = await http_error_translator(request, _raises(raised))
         else:
-            response = Response(answer, media_type=PROTOBUF_MEDIA_TYPE)
+            headers = {HELD: "1"} if answer.held else None
+            response = Response(answer.content, headers=headers, media_type=PROTOBUF_MEDIA_TYPE)
         await response(scope, receive, send)
 
     FastAPI.__call__ = call  # type: ignore[method-assign]

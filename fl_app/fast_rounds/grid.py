@@ -1,4 +1,4 @@
-"""The ServerApp's Grid: it asks for replies at an adaptive pace. Stock asks every 3 s."""
+"""The ServerApp's Grid: its question for replies is held, or asked at an adaptive pace. Stock asks every 3 s."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fast_rounds.asking import Asking
 from fast_rounds.pace import Pace
 
 FLOOR, CEILING = 0.05, 1.0  # seconds between two questions
+HOLD = 1.0  # seconds: a message that has expired is found when it is asked for
 
 
 class FastGrid(Grid):
     """Hands everything on to `grid`, and waits for replies itself."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, asking: Asking) -> None:
         self._grid = grid
+        self._asking = asking
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)
@@ -62,13 +65,15 @@ class FastGrid(Grid):
         pace = Pace(FLOOR, CEILING)
         pace.start()
         replies: list[Message] = []
-        while time.monotonic() < end:
-            arrived = list(self._grid.pull_messages(waiting))
+        while waiting and time.monotonic() < end:  # of a round without evaluation there is nothing to wait for
+            with self._asking.held_for(min(HOLD, end - time.monotonic())):
+                arrived = list(self._grid.pull_messages(waiting))
             replies += arrived
             waiting -= {message.metadata.reply_to_message_id for message in arrived}
             if not waiting:
                 break
             if arrived:
                 pace.start()  # the rest is near; and what fetching a model took says nothing about the server
-            time.sleep(max(0.0, min(pace.seconds(), end - time.monotonic())))
+            if not self._asking.held:
+                time.sleep(max(0.0, min(pace.seconds(), end - time.monotonic())))
         return replies

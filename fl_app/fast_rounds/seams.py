@@ -78,6 +78,15 @@ DIRECT = (
     Seam("flwr.supercore.dependencies.task", "authenticate_task", "7b4c0c58ea91353a"),
     Seam("flwr.supercore.dependencies.version", "VersionDependency", "e028ba91776f3f9a"),
 )
+HOLD = (
+    Seam("flwr.supernode.fleet_http_connection", "http_request_response", "b80ca36779c2657f"),
+    Seam("flwr.supernode.node_auth_http_interceptor", "NodeAuthHttpInterceptor", "a032beb3c41bf1bb"),
+    Seam("flwr.superlink.grid.http_grid", "RuntimeVersionHttpInterceptor", "32dc4f3d763a9ca0"),
+    Seam("flwr.superlink.servicer.fleet.fleet_handlers", "pull_messages", "5f1d8861a9eb1465"),
+    Seam("flwr.superlink.servicer.runtime.runtime_handlers", "pull_messages", "8c998d6d197c09e4"),
+    Seam(_LINK, "SqlLinkState.store_message_and_object_tree", "1fd5d65c086f3d6b"),
+    Seam("uvicorn.server", "Server.handle_exit", "553276efa26e09ea"),
+)
 EXECUTOR = (
     Seam(_EXECUTOR, "SubprocessExecutor", "9c58435eb28cd789"),
     Seam("flwr.supernode.cli.flwr_clientapp", "flwr_clientapp", "9e02b412fb895b05"),

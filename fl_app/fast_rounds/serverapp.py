@@ -9,20 +9,23 @@ from fast_rounds import seams
 
 def install() -> None:
     """Hand the app the fast Grid in place of flwr's, where flwr is as expected."""
-    if not seams.as_expected(seams.SERVERAPP, "the ServerApp"):
+    if not seams.as_expected(seams.SERVERAPP + seams.HOLD, "the ServerApp"):
         return
     import importlib
 
     from flwr.superlink.grid import http_grid
 
-    from fast_rounds import objects
+    from fast_rounds import hold, objects
+    from fast_rounds.asking import Asking
     from fast_rounds.grid import FastGrid
 
     module = importlib.import_module("flwr.superlink.runtime.run_serverapp")  # the package hides it by its function
     stock = module.run_
+    asking = Asking(hold.GRID)
+    asking.install(http_grid, "RuntimeVersionHttpInterceptor")
 
     def run(grid: Any, **kwargs: Any) -> Any:
-        return stock(grid=FastGrid(grid), **kwargs)
+        return stock(grid=FastGrid(grid, asking), **kwargs)
 
     vars(module)["run_"] = run
     objects.install(http_grid)

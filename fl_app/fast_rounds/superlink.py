@@ -14,10 +14,12 @@ def main() -> None:
 
     from flwr.superlink.cli import flower_superlink
 
-    if seams.as_expected(seams.SUPERLINK + seams.DIRECT, "the SuperLink"):
-        from fast_rounds import direct, expiry, identity, run_status, traffic
+    if seams.as_expected(seams.SUPERLINK + seams.DIRECT + seams.HOLD, "the SuperLink"):
+        from fast_rounds import direct, expiry, hold, identity, run_status, traffic
 
-        direct.install(direct.superlink())
+        holds = hold.Holds()
+        direct.install(direct.superlink(), holds)
+        hold.install(holds)
         for part in (expiry, identity, run_status, traffic):
             part.install()
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))

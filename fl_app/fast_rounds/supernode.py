@@ -11,7 +11,7 @@ def main() -> None:
     """Run `flower-supernode`."""
     from flwr.supernode.cli import flower_supernode
 
-    if seams.as_expected(seams.SUPERNODE + seams.DIRECT, "the SuperNode"):
+    if seams.as_expected(seams.SUPERNODE + seams.DIRECT + seams.HOLD, "the SuperNode"):
         _install()
     flower_supernode()
 

@@ -1,4 +1,6 @@
-"""The SuperNode's loop: it asks the SuperLink at an adaptive pace, and hands each message on as it arrives.
+"""The SuperNode's loop: its question for a message is held, or asked at an adaptive pace.
+
+Each message is handed on as it arrives.
 
 Stock: 3 s of sleep when there is no message, 0.5 s while it waits for the reply. The second is in one process with what
 it waits for and is woken by the bell; the first asks over the network.
@@ -15,15 +17,18 @@ from flwr.common.constant import Status
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse
 from flwr.supercore.constant import TaskType
 from flwr.supercore.exit import add_exit_handler
+from flwr.supernode import fleet_http_connection
 from flwr.supernode import start_client_internal as loop
 from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 
+from fast_rounds import hold
+from fast_rounds.asking import Asking
 from fast_rounds.bell import Bell
 from fast_rounds.pace import Pace
 
 IDLE = 3.0  # the argument of flwr's own sleep when there was no message
-HOLD = 5.0  # seconds that a question of the executor is held; its own limit is 30
+HOLD = 5.0  # seconds that a question is held, the executor's here and ours by the SuperLink; the limit is 30
 STRAGGLER = 10.0  # seconds that a ClientApp that has answered may take to hand in its context
 
 
@@ -94,12 +99,15 @@ def install(floor: float) -> None:
     bell = Bell()
     gate = Gate(bell)
     pace = Pace(floor, IDLE)
+    asking = Asking(hold.NODE, HOLD)
+    asking.install(fleet_http_connection, "NodeAuthHttpInterceptor")
     heard = 0
 
     def sleep(seconds: float) -> None:
         nonlocal heard
         if seconds == IDLE:
-            time.sleep(pace.seconds())
+            if not asking.held:
+                time.sleep(pace.seconds())
         else:
             heard = bell.wait(heard, seconds)
 

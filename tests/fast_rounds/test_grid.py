@@ -12,7 +12,9 @@ import pytest
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fast_rounds.asking import Asking
 from fast_rounds.grid import FLOOR, FastGrid
+from fast_rounds.hold import GRID
 
 
 class Slow:
@@ -32,6 +34,13 @@ class Slow:
 def test_what_fetching_a_reply_took_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    grid = FastGrid(cast(Grid, Slow()))
+    asking = Asking(GRID)
+    grid = FastGrid(cast(Grid, Slow()), asking)
     assert len(list(grid.send_and_receive(cast("list[Message]", ["first", "second"])))) == 2
     assert slept == [FLOOR]
+    asking.held = True
+    assert (
+        len(list(FastGrid(cast(Grid, Slow()), asking).send_and_receive(cast("list[Message]", ["first", "second"]))))
+        == 2
+    )
+    assert slept == [FLOOR]  # a question that was held is asked again at once

@@ -14,9 +14,10 @@ from fast_rounds import seams
 
 PACKAGE = Path(seams.__file__).parent
 FLWR = Path(flwr.__file__).parent
+GROUPS = [seams.SUPERNODE, seams.SUPERLINK, seams.DIRECT, seams.HOLD, seams.EXECUTOR, seams.SERVERAPP]
 
 
-@pytest.mark.parametrize("group", [seams.SUPERNODE, seams.SUPERLINK, seams.DIRECT, seams.EXECUTOR, seams.SERVERAPP])
+@pytest.mark.parametrize("group", GROUPS)
 def test_the_installed_flwr_is_the_one_that_this_was_written_for(group: tuple[seams.Seam, ...]) -> None:
     assert seams.differing(group) == []
 
