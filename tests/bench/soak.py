@@ -1,8 +1,8 @@
 """`python tests/bench/soak.py`: many short rounds on a fleet of this machine, with a real fault every few rounds.
 
 The faults come from a seed, which is printed. In the end each round must have its rows, and no process may have grown
-by more than a tenth, in memory and in open files, since its 20th round. Six devices and 200 rounds take an hour on
-two cores; tests/integration/test_soak.py has a short one.
+since its 20th round by more than a tenth, in memory and (but for a few connections) in open files. Six devices and 200
+rounds take an hour on two cores; tests/integration/test_soak.py has a short one.
 """
 
 from __future__ import annotations
