@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -14,14 +15,30 @@ class Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._rings = 0
+        self._later = threading.local()
 
     @property
     def rings(self) -> int:
         """How often it has rung."""
         return self._rings
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let this thread's rings be one, in the end: who waits is to find all that is done within."""
+        self._later.rings = 0
+        try:
+            yield
+        finally:
+            rang = self._later.rings
+            del self._later.rings
+            if rang:
+                self.ring()
+
     def ring(self) -> None:
         """Wake everyone who waits."""
+        if hasattr(self._later, "rings"):
+            self._later.rings += 1
+            return
         with self._condition:
             self._rings += 1
             self._condition.notify_all()

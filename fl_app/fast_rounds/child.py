@@ -15,8 +15,18 @@ SAID = 87  # exit status of a process that ended as flwr's do: it has told the S
 
 
 def _clientapp() -> None:
+    from importlib import import_module
+
+    from flwr.supercore.runtime import RuntimeHttpClient
     from flwr.supernode.cli import flwr_clientapp
 
+    from fast_rounds import parcel_client, silence, unpacked
+
+    module = import_module("flwr.supernode.runtime.run_clientapp")
+    parcel_client.install(RuntimeHttpClient)
+    parcel_client.install_app(module)
+    silence.install()
+    unpacked.install(module)
     flwr_clientapp()
 
 

@@ -33,15 +33,20 @@ from fast_rounds.hold import HELD, Answer, Holds
 
 THREADS = 4  # one computes at a time, and they wait for the database's disk: more would only take turns
 Needs = Callable[[Request], dict[str, Any]]
+UNUSED = frozenset({"_tracing"})  # asked for by a handler for what it does around it, which here is off
 
 
 @dataclass(frozen=True)
 class Route:
-    """Flower's handler of a path, the names of what it takes, and what authenticates a request and finds that."""
+    """Flower's handler of a path, the names of what it takes, and what authenticates a request and finds that.
+
+    `unused`: the names of what it takes and does not look at.
+    """
 
     handler: Callable[..., Any]
     names: frozenset[str]
     needs: Needs
+    unused: frozenset[str] = frozenset()
 
 
 class RefusedError(Exception):
@@ -89,8 +94,10 @@ def _routes(router: Any, needs: Needs) -> dict[str, Route]:
     for route in router.routes:
         handler = route.endpoint.__wrapped__
         names = frozenset(inspect.signature(handler).parameters)
+        unused = names & UNUSED
+        names -= unused
         if names <= {"request", "state", "task", "handlers"} and ("POST", route.path) in PROTOBUF_REQUEST_TYPES:
-            found[route.path] = Route(handler, names, needs)
+            found[route.path] = Route(handler, names, needs, unused)
     return found
 
 
@@ -143,7 +150,8 @@ def _answer(route: Route, request: Request, body: bytes) -> bytes:
         given = {"request": asked, **route.needs(request)}
     except Exception as refused:
         raise RefusedError from refused
-    content: bytes = route.handler(**{name: given[name] for name in route.names}).SerializeToString()
+    words = {name: given[name] for name in route.names} | dict.fromkeys(route.unused)
+    content: bytes = route.handler(**words).SerializeToString()
     return content
 
 

@@ -120,15 +120,17 @@ def install(holds: Holds) -> None:
     """Let a SuperLink's state ring when it has a message or a reply, and its end let go of all who wait."""
     import uvicorn
     from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
+    from sqlalchemy import event
 
-    stock_store = SqlLinkState.store_message_and_object_tree  # its transaction is over when it returns
+    stock_store = SqlLinkState.store_message_and_object_tree
 
     @wraps(stock_store)
     def store(self: Any, message: Any, *args: Any, **words: Any) -> Any:
-        stored = stock_store(self, message, *args, **words)
         reply = bool(message.metadata.reply_to_message_id)
-        holds.ring(REPLIES if reply else int(message.metadata.dst_node_id))
-        return stored
+        what = REPLIES if reply else int(message.metadata.dst_node_id)
+        with self.session() as session:  # the one around it, where there is one: it is to be found by who is woken
+            event.listen(session, "after_commit", lambda _: holds.ring(what), once=True)
+            return stock_store(self, message, *args, **words)
 
     SqlLinkState.store_message_and_object_tree = store  # type: ignore[method-assign]
     stock_exit = uvicorn.Server.handle_exit

@@ -39,6 +39,13 @@ _CORE = "flwr.supercore.corestate.in_memory_corestate"
 _EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"
 _LINK = "flwr.server.superlink.linkstate.sql_linkstate"
 _SERVERAPP = "flwr.superlink.runtime.run_serverapp"
+_SQL = "flwr.supercore.corestate.sql_corestate"
+_OBJECTS = "flwr.supercore.state.schema.objectstore_models"
+_SESSIONS = "flwr.supercore.state.schema.corestate_models"
+_NODE_RUNTIME = "flwr.supernode.servicer.runtime.runtime_handlers"
+_LINK_RUNTIME = "flwr.superlink.servicer.runtime.runtime_handlers"
+_FLEET = "flwr.superlink.servicer.fleet.fleet_handlers"
+_RUNTIME_CLIENT = ("flwr.supercore.runtime.runtime_http_client", "RuntimeHttpClient")
 
 SUPERNODE = (
     Seam(_CLIENT, "start_client_internal", "9e89a6eb68fbec68"),
@@ -51,6 +58,9 @@ SUPERNODE = (
     Seam(_CORE, "InMemoryCoreState.store_object", "2f952e079f4dadd4"),
     Seam("flwr.supernode.servicer.runtime.runtime_handlers", "acquire_task", "d11e03ec4b0b06a4"),
     Seam("flwr.supercore.routers.runtime.router", "acquire_task", "dd75481efa7c4a7c"),
+    Seam(_NODE_RUNTIME, "pull_messages", "49089949d9fd1246"),
+    Seam(_NODE_RUNTIME, "push_messages", "f0b01d8d3c43d44a"),
+    Seam("flwr.supernode.fleet_http_client", "FleetHttpClient", "9f33ca6d39a8f428"),
     Seam("flwr.supernode.main", "create_app", "28b04dd1c24669a2"),
     Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
 )
@@ -61,7 +71,27 @@ SUPERLINK = (
     Seam("flwr.superlink.routers.fleet.node_auth", "NodeAuthMiddleware", "36b9ef8b482a1722"),
     Seam("flwr.superlink.routers.fleet.middlewares", "FleetEventLogMiddleware", "4466ecde96fb2315"),
     Seam("flwr.server.superlink.utils", "check_abort", "4990608beb174034"),
-    Seam("flwr.supercore.corestate.sql_corestate", "SqlCoreState._cleanup_expired_task_tokens", "34301eae2ee4a008"),
+    Seam(_SQL, "SqlCoreState._cleanup_expired_task_tokens", "34301eae2ee4a008"),
+    Seam(_SQL, "SqlCoreState.start_session", "1921ed72bdf87baf"),
+    Seam(_SQL, "SqlCoreState.preregister_object_tree", "e8627c45d229977f"),
+    Seam(_SQL, "SqlCoreState.store_object", "903590e226814f4a"),
+    Seam(_SQL, "SqlCoreState._cleanup_push_session", "6e84f952c16abe04"),
+    Seam("flwr.supercore.object_store.sql_object_store", "SqlObjectStore", "4c553d469e5fb89c"),
+    Seam("flwr.supercore.state.schema.types", "UTCDateTime", "36c1010a1c2ef7b3"),
+    Seam(_OBJECTS, "StoredObject", "a8b196ab94adacda"),
+    Seam(_OBJECTS, "ObjectChild", "32b78bd579e38cfe"),
+    Seam(_OBJECTS, "RunObject", "923078b8b8221030"),
+    Seam(_OBJECTS, "ObjectStoreLock", "310fc2a12f6939f7"),
+    Seam(_SESSIONS, "ObjectPushSession", "803b8ceca9ec053f"),
+    Seam(_SESSIONS, "ObjectPushSessionRoot", "84742c8458dc4f7a"),
+    Seam(_SESSIONS, "ObjectPushSessionPending", "a7f693fd4667513b"),
+    Seam(_FLEET, "push_messages", "70c2fe927c6693b0"),
+    Seam(_FLEET, "push_object", "df7e96f1188e0a40"),
+    Seam(_FLEET, "pull_object", "78f6d45fda46df47"),
+    Seam(_LINK_RUNTIME, "push_messages", "03b2ea647465c032"),
+    Seam(_LINK_RUNTIME, "push_object", "b2f9c8ea398e9778"),
+    Seam(_LINK_RUNTIME, "pull_object", "9fad81e6c59e35d8"),
+    Seam(_LINK_RUNTIME, "get_nodes", "6c21f1812dd73891"),
     Seam(_LINK, "SqlLinkState.get_node_id_by_public_key", "963255b24bed0d35"),
     Seam(_LINK, "SqlLinkState.delete_node", "25f36ea18a8cf615"),
     Seam(_LINK, "SqlLinkState.store_traffic", "cc82e5eaf2bb9665"),
@@ -92,6 +122,11 @@ EXECUTOR = (
     Seam("flwr.supernode.cli.flwr_clientapp", "flwr_clientapp", "9e02b412fb895b05"),
     Seam("flwr.supernode.runtime.run_clientapp", "run_clientapp", "6ce09559f3a2f5dc"),
     Seam("flwr.superlink.cli.flwr_serverapp", "flwr_serverapp", "b274501e3b1ebaf9"),
+    Seam("flwr.supernode.runtime.run_clientapp", "push_message", "07cb512c93e065a9"),
+    Seam(*_RUNTIME_CLIENT, "9d66e89a62052127"),
+    Seam("flwr.cli.install", "install_from_fab", "481bd04cde582322"),
+    Seam("flwr.cli.install", "validate_and_install", "628b69fb852ae858"),
+    Seam("flwr.supercore.telemetry", "create_event", "080882197f2af71a"),
     Seam("flwr.supercore.exit.exit_handler", "add_exit_handler", "c153212885dfd1be"),
     Seam("flwr.supercore.exit", "flwr_exit", "1445f36e9999abb4"),
 )
@@ -99,6 +134,7 @@ SERVERAPP = (
     Seam(_SERVERAPP, "run_serverapp", "2cf00cc3bc7ef87c"),
     Seam("flwr.server.run_serverapp", "run", "a3c8972eda36ee8c"),
     Seam("flwr.superlink.grid.http_grid", "HttpGrid", "72e288cdc292c3fd"),
+    Seam(*_RUNTIME_CLIENT, "9d66e89a62052127"),
     Seam("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "31bb2de46b450e6a"),
 )
 

@@ -13,9 +13,10 @@ def install() -> None:
         return
     import importlib
 
+    from flwr.supercore.runtime import RuntimeHttpClient
     from flwr.superlink.grid import http_grid
 
-    from fast_rounds import hold, objects
+    from fast_rounds import hold, objects, parcel_client
     from fast_rounds.asking import Asking
     from fast_rounds.grid import FastGrid
 
@@ -29,6 +30,8 @@ def install() -> None:
 
     vars(module)["run_"] = run
     objects.install(http_grid)
+    parcel_client.install(RuntimeHttpClient)
+    parcel_client.install_grid(http_grid.HttpGrid)
 
 
 def main() -> None:

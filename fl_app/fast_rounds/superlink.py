@@ -15,12 +15,25 @@ def main() -> None:
     from flwr.superlink.cli import flower_superlink
 
     if seams.as_expected(seams.SUPERLINK + seams.DIRECT + seams.HOLD, "the SuperLink"):
-        from fast_rounds import direct, expiry, hold, identity, run_status, traffic
+        from fast_rounds import (
+            direct,
+            expiry,
+            hold,
+            identity,
+            object_rows,
+            parcel_database,
+            parcel_server,
+            run_status,
+            traffic,
+        )
 
         holds = hold.Holds()
-        direct.install(direct.superlink(), holds)
+        routes = parcel_server.install(
+            direct.superlink(), parcel_database.give, parcel_database.take, lambda state: state.session()
+        )
+        direct.install(routes, holds)
         hold.install(holds)
-        for part in (expiry, identity, run_status, traffic):
+        for part in (expiry, identity, object_rows, run_status, traffic):
             part.install()
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()

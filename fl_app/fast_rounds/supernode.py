@@ -21,8 +21,19 @@ def _install() -> None:
 
     from flwr.common.config import parse_config_args
     from flwr.supernode import start_client_internal
+    from flwr.supernode.fleet_http_client import FleetHttpClient
 
-    from fast_rounds import crashes, direct, executor_end, objects, orphans, supernode_loop
+    from fast_rounds import (
+        crashes,
+        direct,
+        executor_end,
+        objects,
+        orphans,
+        parcel_client,
+        parcel_server,
+        supernode_loop,
+    )
+    from fast_rounds.bell import Bell
     from fast_rounds.pace import supernode_floor
 
     command = importlib.import_module("flwr.supernode.cli.flower_supernode")
@@ -30,8 +41,16 @@ def _install() -> None:
     partitions = parse_config_args([args.node_config] if args.node_config else None).get("num-partitions")
     crashes.install()
     orphans.install()
-    direct.install(direct.supernode())
-    supernode_loop.install(supernode_floor(partitions if isinstance(partitions, int) else None))
+    bell = Bell()
+    routes = parcel_server.install(
+        direct.supernode(),
+        give=lambda _: parcel_server.from_memory,
+        take=lambda _: parcel_server.into_memory,
+        whole=lambda _: bell.held(),
+    )
+    direct.install(routes)
+    parcel_client.install(FleetHttpClient)
+    supernode_loop.install(bell, supernode_floor(partitions if isinstance(partitions, int) else None))
     objects.install(start_client_internal)
     # The executor's question is held until there is something: it need not wait before the next.
     os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")

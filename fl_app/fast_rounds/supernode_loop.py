@@ -17,6 +17,7 @@ from flwr.common.constant import Status
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse
 from flwr.supercore.constant import TaskType
 from flwr.supercore.exit import add_exit_handler
+from flwr.supercore.object_store import ObjectStore
 from flwr.supernode import fleet_http_connection
 from flwr.supernode import start_client_internal as loop
 from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
@@ -26,6 +27,7 @@ from fast_rounds import hold
 from fast_rounds.asking import Asking
 from fast_rounds.bell import Bell
 from fast_rounds.pace import Pace
+from fast_rounds.parcel_client import with_objects
 
 IDLE = 3.0  # the argument of flwr's own sleep when there was no message
 HOLD = 5.0  # seconds that a question is held, the executor's here and ours by the SuperLink; the limit is 30
@@ -94,9 +96,8 @@ def _held(stock: Callable[..., AcquireTaskResponse], gate: Gate, bell: Bell) -> 
     return acquire_task
 
 
-def install(floor: float) -> None:
+def install(bell: Bell, floor: float) -> None:
     """Replace the loop's sleeps; `floor`: seconds between two questions to the SuperLink while a run is active."""
-    bell = Bell()
     gate = Gate(bell)
     pace = Pace(floor, IDLE)
     asking = Asking(hold.NODE, HOLD)
@@ -113,10 +114,10 @@ def install(floor: float) -> None:
 
     stock_push = loop._push_messages
 
-    def push_messages(*args: Any, **kwargs: Any) -> None:
+    def push_messages(*, send: Callable[..., Any], object_store: ObjectStore, **kwargs: Any) -> None:
         gate.open()
         try:
-            stock_push(*args, **kwargs)
+            stock_push(send=with_objects(send, object_store), object_store=object_store, **kwargs)
         finally:
             gate.shut()
             pace.start()

@@ -18,34 +18,51 @@ Write = Callable[..., None]
 
 
 class _Sums:
-    """Bytes sent and received, by run, that are not written yet."""
+    """Bytes sent and received, by run, that are not written yet.
+
+    Who adds some may be in a transaction, for whose end a write waits: so nobody adds under the lock of a write.
+    """
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._bytes: dict[int, tuple[int, int]] = {}
-        self._lock = Lock()
+        self._lock, self._writing = Lock(), Lock()
         self._timer: Timer | None = None
 
     def add(self, run_id: int, sent: int, received: int) -> None:
         """Add to a run's bytes; they are written within `EVERY` seconds."""
         with self._lock:
-            before = self._bytes.get(run_id, (0, 0))
-            self._bytes[run_id] = (before[0] + sent, before[1] + received)
+            self._add(run_id, sent, received)
             if self._timer is None:
                 self._timer = Timer(EVERY, self.write)
                 self._timer.daemon = True
                 self._timer.start()
 
+    def _add(self, run_id: int, sent: int, received: int) -> None:
+        before = self._bytes.get(run_id, (0, 0))
+        self._bytes[run_id] = (before[0] + sent, before[1] + received)
+
     def write(self) -> None:
         """Write what there is; what cannot be written, on a full disk, say, is tried again with the next bytes."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            for run_id, (sent, received) in list(self._bytes.items()):
-                with suppress(ValueError):  # there is no such run
-                    self._write(run_id, bytes_sent=sent, bytes_recv=received)
-                del self._bytes[run_id]
+        with self._writing:
+            with self._lock:
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                taken, self._bytes = self._bytes, {}
+            try:
+                while taken:
+                    run_id, (sent, received) = taken.popitem()
+                    try:
+                        with suppress(ValueError):  # there is no such run
+                            self._write(run_id, bytes_sent=sent, bytes_recv=received)
+                    except BaseException:
+                        taken[run_id] = (sent, received)
+                        raise
+            finally:
+                with self._lock:
+                    for run_id, (sent, received) in taken.items():
+                        self._add(run_id, sent, received)
 
 
 def install() -> None:

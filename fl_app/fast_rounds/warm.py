@@ -23,8 +23,17 @@ WARNING = 30
 # What takes seconds to import on a small board; a device has one of the frameworks. TensorFlow starts no threads before
 # its first operation.
 PRELOAD = "torch tensorflow"
-# What children need of flwr; httpx imports httpcore with its first client.
-SHARED = ("flwr.supernode.cli.flwr_clientapp", "flwr.superlink.cli.flwr_serverapp", "flwr.clientapp", "httpcore")
+# What children need of flwr; httpx imports httpcore with its first client, and numpy its random when it is asked for.
+SHARED = (
+    "flwr.supernode.cli.flwr_clientapp",
+    "flwr.superlink.cli.flwr_serverapp",
+    "flwr.clientapp",
+    "httpcore",
+    "numpy.random",
+    "fast_rounds.parcel_client",
+    "fast_rounds.silence",
+    "fast_rounds.unpacked",
+)
 
 
 class Warm(Commands):

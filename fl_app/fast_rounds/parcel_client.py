@@ -1,0 +1,156 @@
+"""Who asks for messages and sends replies, SuperNode, ClientApp and Grid: objects come and go with them.
+
+What has come is given from memory when flwr asks for it. Where nothing came, from a stock SuperLink, say, flwr asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from flwr.app import Message
+from flwr.app.message.arraychunk import ArrayChunk
+from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, iterate_object_tree
+from flwr.supercore.object_store import ObjectStore
+
+from fast_rounds import parcels
+
+Contents = Iterator[tuple[str, bytes]]
+_sending: ContextVar[Callable[[int], Contents] | None] = ContextVar("sending", default=None)
+
+
+@contextmanager
+def sending(contents: Callable[[int], Contents]) -> Iterator[None]:
+    """Let the messages that are pushed within take objects along; `contents` gives them, up to so many bytes in all."""
+    token = _sending.set(contents)
+    try:
+        yield
+    finally:
+        _sending.reset(token)
+
+
+def install(client: type) -> None:
+    """Let a client of the Fleet or Runtime API take objects with messages, and send them so where they are taken."""
+    stock: dict[str, Any] = {
+        name: getattr(client, name) for name in ("PullMessages", "PullObject", "PushMessages") if hasattr(client, name)
+    }
+
+    def came(this: Any) -> parcels.Parcel:
+        kept: parcels.Parcel = vars(this).setdefault("_parcel", parcels.Parcel())
+        return kept
+
+    def learns(name: str) -> Callable[..., Any]:
+        call = getattr(client, name)
+
+        @wraps(call)
+        def called(self: Any, request: Any) -> Any:
+            response = call(self, request)
+            came(self).takes = parcels.detach(response).takes
+            return response
+
+        return called
+
+    @wraps(stock["PullMessages"])
+    def pull_messages(self: Any, request: Any) -> Any:
+        asked = type(request).FromString(request.SerializeToString())  # it may be asked once more
+        parcels.attach(asked, takes=parcels.LIMIT)
+        came(self).objects = {}
+        response = stock["PullMessages"](self, asked)
+        parcel, known = parcels.detach(response), came(self)
+        known.objects = parcel.objects
+        if response.messages_list:
+            known.takes = parcel.takes
+        return response
+
+    @wraps(stock["PullObject"])
+    def pull_object(self: Any, request: PullObjectRequest) -> Any:
+        content = came(self).objects.get(request.object_id)
+        if content is None:
+            return stock["PullObject"](self, request)
+        return PullObjectResponse(object_found=True, object_available=True, object_content=content)
+
+    @wraps(stock["PushMessages"])
+    def push_messages(self: Any, request: Any) -> Any:
+        contents, takes = _sending.get(), came(self).takes
+        if contents is not None and takes:
+            given = type(request).FromString(request.SerializeToString())
+            parcels.attach(given, contents(takes))
+            request = given
+        return stock["PushMessages"](self, request)
+
+    for name, function in {
+        "PullMessages": pull_messages,
+        "PullObject": pull_object,
+        "PushMessages": push_messages,
+    }.items():
+        setattr(client, name, function)
+    if hasattr(client, "GetNodes"):  # what a ServerApp asks before it sends its first messages
+        setattr(client, "GetNodes", learns("GetNodes"))  # noqa: B010
+
+
+def install_app(module: ModuleType) -> None:
+    """Let a ClientApp's reply take its objects along; `module` is flwr's run_clientapp."""
+    stock = vars(module)["push_message"]
+
+    def push_message(client: Any, message: Message, context: Any) -> None:
+        with sending(lambda limit: _of_messages([message], limit)):
+            stock(client, message, context)
+
+    vars(module)["push_message"] = push_message
+
+
+def install_grid(grid: type) -> None:
+    """Let the messages of flwr's Grid take their objects along."""
+    stock = vars(grid)["_try_push_messages"]
+
+    @wraps(stock)
+    def try_push_messages(self: Any, run_id: int, messages: Iterable[Message]) -> Any:
+        several = list(messages)
+        with sending(lambda limit: _of_messages(several, limit)):
+            return stock(self, run_id, several)
+
+    setattr(grid, "_try_push_messages", try_push_messages)  # noqa: B010
+
+
+def with_objects(send: Callable[..., Any], store: ObjectStore) -> Callable[..., Any]:
+    """Return the SuperNode's `send` so that a reply takes along what its ClientApp has handed in by then."""
+
+    def sends(message: Message, object_tree: ObjectTree, runtime: float) -> Any:
+        def contents(limit: int) -> Contents:
+            return _up_to(limit, ((tree.object_id, store.get(tree.object_id)) for tree in _once(object_tree)))
+
+        with sending(contents):
+            return send(message, object_tree, runtime)
+
+    return sends
+
+
+def _once(tree: ObjectTree) -> Iterator[ObjectTree]:
+    seen = set()
+    for node in iterate_object_tree(tree):
+        if node.object_id not in seen:
+            seen.add(node.object_id)
+            yield node
+
+
+def _of_messages(messages: Iterable[Message], limit: int) -> Contents:
+    objects = {name: value for message in messages for name, value in get_all_nested_objects(message).items()}
+    small = (
+        (object_id, one.deflate())
+        for object_id, one in objects.items()
+        if not isinstance(one, ArrayChunk) or len(one.data) <= limit
+    )
+    return _up_to(limit, small)
+
+
+def _up_to(limit: int, contents: Iterable[tuple[str, bytes | None]]) -> Contents:
+    """Yield those that are there and fit in; a large one leaves room for smaller ones."""
+    for object_id, content in contents:
+        if content and len(content) <= limit:
+            limit -= len(content)
+            yield object_id, content
