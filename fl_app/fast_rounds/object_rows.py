@@ -29,6 +29,7 @@ class Statements:
     """Plain statements in a session's transaction."""
 
     def __init__(self, session: Any) -> None:
+        session.flush()  # what stock has changed within this transaction
         self._connection = session.connection()
 
     def do(self, statement: str, *parameters: Any) -> Rows:
