@@ -20,11 +20,12 @@ def _clientapp() -> None:
     from flwr.supercore.runtime import RuntimeHttpClient
     from flwr.supernode.cli import flwr_clientapp
 
-    from fast_rounds import parcel_client, silence, unpacked
+    from fast_rounds import heartbeats, parcel_client, silence, unpacked
 
     module = import_module("flwr.supernode.runtime.run_clientapp")
     parcel_client.install(RuntimeHttpClient)
     parcel_client.install_app(module)
+    heartbeats.install(module)
     silence.install()
     unpacked.install(module)
     flwr_clientapp()

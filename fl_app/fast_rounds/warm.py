@@ -30,6 +30,7 @@ SHARED = (
     "flwr.clientapp",
     "httpcore",
     "numpy.random",
+    "fast_rounds.heartbeats",
     "fast_rounds.parcel_client",
     "fast_rounds.silence",
     "fast_rounds.unpacked",
