@@ -1,0 +1,123 @@
+"""ansible-playbook for tests that start it a hundred times: its library is imported once, and each is a fork of that.
+
+The import takes most of the time of a playbook that does little. What a fork has from its parent are Ansible's
+constants: the project's ansible.cfg, and no variables of the environment that are set later.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[1]
+# What a play needs beyond the command's own imports.
+PLUGINS = ("inventory.yaml", "callback.default", "strategy.linear", "connection.local", "shell.sh")
+
+
+def play(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook in the project's folder."""
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        status = _server().play(arguments, stdout, stderr, timeout)
+        for file in (stdout, stderr):
+            file.seek(0)
+        return subprocess.CompletedProcess(["ansible-playbook", *arguments], status, stdout.read(), stderr.read())
+
+
+class Server:
+    """The process that has Ansible's library. It imports no torch, which fails after that, and the tests need it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_NOCOLOR": "1",
+                "NO_COLOR": "1",
+                "COLUMNS": "500",  # Ansible wraps warnings
+            },
+            text=True,
+        )
+
+    def play(self, arguments: tuple[str, ...], stdout: IO[str], stderr: IO[str], timeout: float) -> int:
+        """Have one playbook run, with its output in open files; return its exit status."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
+        limit = threading.Timer(timeout, self.process.kill)
+        limit.start()
+        print(json.dumps([arguments, *files]), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        limit.cancel()
+        assert answer, f"ansible-playbook {arguments} did not end within {timeout} s"
+        return int(answer)
+
+    def end(self) -> None:
+        """Have it end by itself, so that it takes its temporary folder away."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@functools.cache
+def _server() -> Server:
+    made = Server()
+    atexit.register(made.end)
+    return made
+
+
+def serve() -> None:
+    """Fork for each line of stdin."""
+    import importlib
+
+    from ansible.cli import playbook  # noqa: F401
+    from ansible.plugins.loader import init_plugin_loader
+
+    init_plugin_loader([])
+    importlib.import_module("ansible_collections.ansible.builtin")  # a table of 10,000 lines
+    for name in PLUGINS:
+        importlib.import_module(f"ansible.plugins.{name}")
+    from fleet import app, attach, benchmark, cids, inventory, resume, settings  # noqa: F401
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _run(*json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _run(arguments: list[str], stdout: str, stderr: str) -> None:
+    """Be ansible-playbook; leave what the parent made for its own end."""
+    from ansible.cli.playbook import PlaybookCLI
+
+    status = 1
+    warnings.simplefilter("ignore")  # that there are plugins already
+    try:
+        for place, flags, number in ((os.devnull, os.O_RDONLY, 0), (stdout, os.O_WRONLY, 1), (stderr, os.O_WRONLY, 2)):
+            os.dup2(os.open(place, flags | os.O_APPEND), number)
+        PlaybookCLI.cli_executor(["ansible-playbook", *arguments])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve()
