@@ -10,12 +10,13 @@ import atexit
 import functools
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
-import threading
 import traceback
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,44 +25,36 @@ ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = ("inventory.yaml", "callback.default", "strategy.linear", "connection.local", "shell.sh")
 
 
-def play(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook in the project's folder."""
-    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        status = _server().play(arguments, stdout, stderr, timeout)
-        for file in (stdout, stderr):
-            file.seek(0)
-        return subprocess.CompletedProcess(["ansible-playbook", *arguments], status, stdout.read(), stderr.read())
-
-
 class Server:
     """The process that has Ansible's library. It imports no torch, which fails after that, and the tests need it."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "NO_COLOR": "1",
-                "COLUMNS": "500",  # Ansible wraps warnings
-            },
+            cwd=folder,
+            env=environment,
             text=True,
         )
+        atexit.register(self.end)
 
-    def play(self, arguments: tuple[str, ...], stdout: IO[str], stderr: IO[str], timeout: float) -> int:
-        """Have one playbook run, with its output in open files; return its exit status."""
+    def play(self, arguments: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a playbook."""
+        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+            status = self._play(arguments, stdout, stderr, timeout)
+            for file in (stdout, stderr):
+                file.seek(0)
+            return subprocess.CompletedProcess(["ansible-playbook", *arguments], status, stdout.read(), stderr.read())
+
+    def _play(self, arguments: Sequence[str], stdout: IO[str], stderr: IO[str], timeout: float | None) -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
-        limit = threading.Timer(timeout, self.process.kill)
-        limit.start()
         print(json.dumps([arguments, *files]), file=self.process.stdin, flush=True)
+        if not select.select([self.process.stdout], [], [], timeout)[0]:
+            self.process.kill()
         answer = self.process.stdout.readline()
-        limit.cancel()
         assert answer, f"ansible-playbook {arguments} did not end within {timeout} s"
         return int(answer)
 
@@ -73,10 +66,15 @@ class Server:
 
 
 @functools.cache
-def _server() -> Server:
-    made = Server()
-    atexit.register(made.end)
-    return made
+def of_the_project() -> Server:
+    """A server with the project's configuration, in its folder."""
+    own = {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "500",  # Ansible wraps warnings
+    }
+    return Server({**os.environ, **own}, ROOT)
 
 
 def serve() -> None:

@@ -31,7 +31,7 @@ def refusal(fleet: LocalFleet, *settings: str, playbook: str = "run_fl", forked:
     """Run a playbook that is to refuse, as a user does or from a fork; return its lines of error."""
     before = list(fleet.results.rglob("*"))
     command = fleet.command(playbook, *settings)
-    done = forked_ansible.play(*command[1:]) if forked else fleet.play(playbook, *settings)
+    done = forked_ansible.of_the_project().play(command[1:], 120) if forked else fleet.play(playbook, *settings)
     said = done.stdout + done.stderr
     assert done.returncode != 0, said
     assert "Traceback" not in said

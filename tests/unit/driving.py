@@ -70,7 +70,7 @@ def run_play(
         (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
     given = ("-i", str(folder / "hosts.yml") if inventory else "localhost,", str(folder / "play.yml"), *arguments)
     if not strategy:
-        return forked_ansible.play(*given, timeout=LIMIT)
+        return forked_ansible.of_the_project().play(given, LIMIT)
     return subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", *given],
         cwd=ROOT,
