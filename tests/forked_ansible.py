@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 # What a play needs beyond the command's own imports.
 PLUGINS = ("inventory.yaml", "callback.default", "strategy.linear", "connection.local", "shell.sh")
@@ -29,15 +31,19 @@ class Server:
     """The process that has Ansible's library. It imports no torch, which fails after that, and the tests need it."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        self.process = subprocess.Popen(
+        self.environment, self.folder = environment, folder
+        self.process = self._begin()
+        atexit.register(self.end)
+
+    def _begin(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=folder,
-            env=environment,
+            cwd=self.folder,
+            env=self.environment,
             text=True,
         )
-        atexit.register(self.end)
 
     def play(self, arguments: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
         """Run a playbook."""
@@ -53,10 +59,12 @@ class Server:
         files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
         print(json.dumps([arguments, *files]), file=self.process.stdin, flush=True)
         if not select.select([self.process.stdout], [], [], timeout)[0]:
-            self.process.kill()
-        answer = self.process.stdout.readline()
-        assert answer, f"ansible-playbook {arguments} did not end within {timeout} s"
-        return int(answer)
+            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+                process.kill()
+            self.process.wait()
+            self.process = self._begin()
+            raise AssertionError(f"ansible-playbook {arguments} did not end within {timeout} s")
+        return int(self.process.stdout.readline())
 
     def end(self) -> None:
         """Have it end by itself, so that it takes its temporary folder away."""
