@@ -54,17 +54,19 @@ class Server:
             return subprocess.CompletedProcess(["ansible-playbook", *arguments], status, stdout.read(), stderr.read())
 
     def _play(self, arguments: Sequence[str], stdout: IO[str], stderr: IO[str], timeout: float | None) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        stdin, answers = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert answers is not None
         files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
-        print(json.dumps([arguments, *files]), file=self.process.stdin, flush=True)
-        if not select.select([self.process.stdout], [], [], timeout)[0]:
-            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+        print(json.dumps([arguments, *files]), file=stdin, flush=True)
+        if not select.select([answers], [], [], timeout)[0]:
+            parent = psutil.Process(self.process.pid)
+            for process in [*parent.children(recursive=True), parent]:
                 process.kill()
             self.process.wait()
             self.process = self._begin()
             raise AssertionError(f"ansible-playbook {arguments} did not end within {timeout} s")
-        return int(self.process.stdout.readline())
+        return int(answers.readline())
 
     def end(self) -> None:
         """Have it end by itself, so that it takes its temporary folder away."""
