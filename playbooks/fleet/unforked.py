@@ -7,6 +7,8 @@ without one. The seam is that of the pinned ansible-core: `StrategyBase._queue_t
 
 from __future__ import annotations
 
+import gc
+import os
 from typing import Any
 
 from ansible._internal._task import TaskContext
@@ -27,6 +29,10 @@ BUILTIN = (
 )
 # All of them end at once, and look at nothing but variables.
 ASKS_NO_HOST = {f"ansible.builtin.{name}" for name in BUILTIN} | {"refuse", "same_facts", "tell"}
+
+
+# A fork ends with its task: it need not look for garbage in all that it has from Ansible.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class AsksItsHostError(BaseException):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import forked_ansible
 from fl_app import prepare
 from fl_app.settings import defaults
 from fleet.holder import hold
@@ -26,10 +27,11 @@ def untouched(tmp_path: Path) -> LocalFleet:
     return LocalFleet(tmp_path, devices=2)
 
 
-def refusal(fleet: LocalFleet, *settings: str, playbook: str = "run_fl") -> list[str]:
-    """Run a playbook that is to refuse; return its lines of error."""
+def refusal(fleet: LocalFleet, *settings: str, playbook: str = "run_fl", forked: bool = False) -> list[str]:
+    """Run a playbook that is to refuse, as a user does or from a fork; return its lines of error."""
     before = list(fleet.results.rglob("*"))
-    done = fleet.play(playbook, *settings)
+    command = fleet.command(playbook, *settings)
+    done = forked_ansible.of_the_project().play(command[1:], 120) if forked else fleet.play(playbook, *settings)
     said = done.stdout + done.stderr
     assert done.returncode != 0, said
     assert "Traceback" not in said
@@ -62,7 +64,7 @@ def write(folder: Path, case: Case) -> tuple[list[str], str]:
 def test_it_is_told_in_one_line_and_nothing_is_started(tmp_path: Path, case: Case) -> None:
     fleet = LocalFleet(tmp_path, devices=2, host_vars=dict(case.hosts))
     given, says = write(tmp_path, case)
-    (line,) = refusal(fleet, *given, playbook=case.playbook)
+    (line,) = refusal(fleet, *given, playbook=case.playbook, forked=True)
     assert says in line
 
 

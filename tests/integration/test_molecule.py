@@ -35,7 +35,7 @@ def molecule(role: str, command: str, environment: dict[str, str]) -> tuple[int,
     """Run one of molecule's commands for a role; return its exit status and its output."""
     config = str(ROOT / ".config" / "molecule" / "config.yml")
     with subprocess.Popen(
-        [sys.executable, "-m", "molecule", "--base-config", config, command],
+        [sys.executable, ROOT / "tests/lab/molecule/run.py", "--base-config", config, command],
         cwd=ROOT / "roles" / role,
         env=environment,
         stdout=subprocess.PIPE,

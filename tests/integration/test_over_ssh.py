@@ -252,16 +252,12 @@ def test_a_devices_root_user_controls_nothing(fleet: LabFleet, intruder: str, co
     assert "403" in fleet.lab.ssh("pi", f"{intruder} {command} 2>&1; true", timeout=120)
 
 
-def test_after_a_reboot_of_every_host_nothing_need_be_done(fleet: LabFleet) -> None:
+def test_hosts_that_rebooted_just_run_and_a_server_that_does_in_a_round_costs_that_round(
+    fleet: LabFleet, tmp_path: Path
+) -> None:
     # The server last: a SuperNode that came back to it within the seconds before its own reboot would count as there.
     for name in sorted(NAMES, key=lambda host: host == "hub"):
         Faults(fleet.lab).reboot(name)
-    done = fleet.play("run_fl", "rounds=2", "epochs=1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert_finished(fleet)
-
-
-def test_a_server_that_reboots_in_a_round_costs_that_round(fleet: LabFleet, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     with (
         shown.open("w") as file,
@@ -280,7 +276,9 @@ def test_a_server_that_reboots_in_a_round_costs_that_round(fleet: LabFleet, tmp_
     assert playbook.returncode == 0, said
     assert re.findall(r"^round (\d)/3 ", said, re.MULTILINE) == ["1", "2", "3"]
     folder, record = latest(fleet)
-    assert [row["round"] for row in rows(folder / "rounds.csv")] == ["1", "2", "3"]
+    rounds = rows(folder / "rounds.csv")
+    assert [row["round"] for row in rounds] == ["1", "2", "3"]
+    assert rounds[0]["devices"] == "2"
     assert [outage["after_round"] for outage in record["outages"]] in ([1], [2])
 
 

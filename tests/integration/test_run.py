@@ -110,7 +110,19 @@ class TestARun:
             assert not path.is_file() or b"PRIVATE KEY" not in path.read_bytes(), path
 
 
+def test_stop_ends_the_services(fleet: LocalFleet) -> None:
+    done = fleet.play("stop", "services=true")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def left() -> list[psutil.Process]:
+        return [one for one in fleet.processes() if "flower-su" in " ".join(one.info["cmdline"])]
+
+    # An executor looks five times a second whether its SuperNode is still there.
+    wait_for(lambda: not left(), "Flower's processes end", 20)
+
+
 def test_a_resumed_run_goes_on_with_the_next_round(fleet: LocalFleet, run: tuple[str, Path]) -> None:
+    """On the services that were stopped before, which a run starts."""
     done = fleet.play("run_fl", f"resume={run[1].name}", "rounds=3")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Give the host its part" not in done.stdout  # it has it: nothing is sent again
@@ -267,16 +279,3 @@ def test_an_app_that_fails_leaves_its_reason(fleet: LocalFleet, tmp_path: Path) 
     assert record["status"] == "failed"
     assert "this app was asked to fail" in (folder / "logs/server/serverapp.log").read_text()
     assert (folder / "report.html").exists()
-
-
-def test_stop_ends_the_services(fleet: LocalFleet) -> None:
-    done = fleet.play("stop", "services=true")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-    def left() -> list[psutil.Process]:
-        return [one for one in fleet.processes() if "flower-su" in " ".join(one.info["cmdline"])]
-
-    # An executor looks five times a second whether its SuperNode is still there.
-    wait_for(lambda: not left(), "Flower's processes end", 20)
-    again = fleet.play("run_fl", "rounds=1", *QUICK)  # starts what is not running
-    assert again.returncode == 0, again.stdout + again.stderr

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import forked_ansible
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ROOT / "playbooks" / "plugins" / "modules"
 ACTIONS = ROOT / "playbooks" / "plugins" / "action"
@@ -47,29 +49,30 @@ def run_play(
     *arguments: str,
     inventory: str = "",
     hosts: str = "localhost",
-    strategy: str = "linear",
+    strategy: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a play with these tasks, the project's plugins and an inventory of its own, written into `folder`."""
+    """Run a play with these tasks, the project's plugins and an inventory of its own, written into `folder`.
+
+    One that asks for a strategy has Ansible's whole command, and the environment as it is now.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     play = {
         "name": "Test",
         "hosts": hosts,
         "connection": "local",
         "gather_facts": False,
-        "strategy": strategy,
+        "strategy": strategy or "linear",
         "vars": {"ansible_python_interpreter": sys.executable},
         "tasks": tasks,
     }
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     if inventory:
         (folder / "hosts.yml").write_text(inventory, encoding="utf-8")
+    given = ("-i", str(folder / "hosts.yml") if inventory else "localhost,", str(folder / "play.yml"), *arguments)
+    if not strategy:
+        return forked_ansible.of_the_project().play(given, LIMIT)
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "ansible", "playbook"),
-            *("-i", str(folder / "hosts.yml") if inventory else "localhost,"),
-            str(folder / "play.yml"),
-            *arguments,
-        ],
+        [sys.executable, "-m", "ansible", "playbook", *given],
         cwd=ROOT,
         env={
             **os.environ,

@@ -7,10 +7,10 @@ shift 2
 cd "$folder"
 mkdir -p lists/partial archives/partial
 options=(-q -o "Dir::Cache=$folder")
-# As Ansible's module tells how old they are.
+# As Ansible's module tells how old they are; a system that was just installed has none at all.
 stamp=/var/lib/apt/periodic/update-success-stamp
 [ -e $stamp ] || stamp=/var/lib/apt/lists
-if [ $(($(date +%s) - $(stat --format=%Y $stamp))) -ge "$seconds" ]; then
+if ! compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null || [ $(($(date +%s) - $(stat --format=%Y $stamp))) -ge "$seconds" ]; then
   options+=(-o "Dir::State::Lists=$folder/lists")
   # As they come: only so can another host's apt compare them with what the mirror has signed.
   kept=(-o Acquire::GzipIndexes=true)
