@@ -7,7 +7,7 @@ from typing import Any
 
 from flwr.common.constant import NOOP_FLWR_AID
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.federation import NoOpFederationManager
 
@@ -28,7 +28,11 @@ def link(path: Path) -> Link:
     store.initialize()
     state = SqlLinkState(str(path), NoOpFederationManager(), store)
     state.initialize()
-    return state, [state.create_run(None, None, None, {}, "", None, NOOP_FLWR_AID, TaskType.SERVER_APP) for _ in "12"]
+    runs = [
+        state.create_run(None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
+        for _ in range(2)
+    ]
+    return state, runs
 
 
 def rows(state: SqlLinkState, runs: list[int]) -> dict[str, list[Any]]:

@@ -1,13 +1,11 @@
 """The objects of messages in a SuperLink's database, a few plain statements for a whole tree of them.
 
-Stock has SQLAlchemy's ORM build and cache a statement for each object and each of its parents: nine tenths of what a
-SuperLink computes for a message. What stands in the database before and after is the same.
+Stock has some for each object and each of its parents. What stands in the database before and after is the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -21,34 +19,7 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.utils import int64_to_uint64, uint64_to_int64
 
-AT_ONCE = 500  # parameters of one statement; SQLite takes 999 at least
-Rows = list[tuple[Any, ...]]
-
-
-class Statements:
-    """Plain statements in a session's transaction."""
-
-    def __init__(self, session: Any) -> None:
-        session.flush()  # what stock has changed within this transaction
-        self._connection = session.connection()
-
-    def do(self, statement: str, *parameters: Any) -> Rows:
-        """Run one; return its rows."""
-        result = self._connection.exec_driver_sql(statement, parameters)
-        return [tuple(row) for row in result] if result.returns_rows else []
-
-    def for_each(self, statement: str, several: Rows) -> None:
-        """Run one with each of several parameters."""
-        if several:
-            self._connection.exec_driver_sql(statement, several)
-
-    def of(self, statement: str, among: Iterable[str], *parameters: Any) -> Rows:
-        """Run one that ends in `… IN`, with a list of values that may be long; return all its rows."""
-        values, rows = list(among), []
-        for start in range(0, len(values), AT_ONCE):
-            part = values[start : start + AT_ONCE]
-            rows += self.do(f"{statement} ({','.join('?' * len(part))})", *parameters, *part)
-        return rows
+from fast_rounds.statements import Statements
 
 
 def until() -> str:

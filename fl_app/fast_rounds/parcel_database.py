@@ -13,8 +13,9 @@ from flwr.supercore.inflatable.inflatable_utils import validate_object_content
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.servicer.fleet import fleet_handlers
 
-from fast_rounds.object_rows import Statements, until
+from fast_rounds.object_rows import until
 from fast_rounds.parcel_server import Give, Objects, Take, from_memory, into_memory
+from fast_rounds.statements import Statements
 
 FLEET = "/v1/fleet/"  # what a SuperNode asks: refused where the run has ended, and counted as the run's bytes
 

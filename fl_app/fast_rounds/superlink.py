@@ -20,7 +20,7 @@ def main() -> None:
             expiry,
             hold,
             identity,
-            no_messages,
+            message_rows,
             object_rows,
             parcel_database,
             parcel_server,
@@ -34,7 +34,7 @@ def main() -> None:
         )
         direct.install(routes, holds)
         hold.install(holds)
-        for part in (expiry, identity, no_messages, object_rows, run_status, traffic):
+        for part in (expiry, identity, message_rows, object_rows, run_status, traffic):
             part.install()
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()

@@ -12,9 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from flwr.app import Metadata, RecordDict
-from flwr.app.message import make_message
-from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, TIMESTAMP_HEADER
+from flwr.common.constant import NOOP_FLWR_AID, TIMESTAMP_HEADER
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import PullObjectRequest
@@ -38,7 +36,7 @@ from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.fleet import fleet_handlers
 
-from fast_rounds import direct, expiry, identity, no_messages, run_status, traffic
+from fast_rounds import direct, expiry, identity, run_status, traffic
 from waits import wait_for
 
 Answers = dict[tuple[str, str], tuple[int, bytes, dict[str, str]]]
@@ -202,36 +200,6 @@ def test_a_key_that_was_read_while_its_node_was_taken_out_is_not_kept(
     node_id = state.create_node(NOOP_FLWR_AID, "", b"key", 30)
     assert state.get_node_id_by_public_key(b"key") == node_id
     assert state.get_node_id_by_public_key(b"key") is None
-
-
-def test_a_message_is_claimed_only_where_there_is_one(state: SqlLinkState, monkeypatch: pytest.MonkeyPatch) -> None:
-    claimed = counted(monkeypatch, SqlLinkState, "_claim_message_ins_rows")
-    no_messages.install()
-    run = a_run(state)
-    node, other = (state.create_node(NOOP_FLWR_AID, "", key, 30) for key in (b"first", b"second"))
-    for one in (node, other):
-        state.activate_node(one, 30)
-    assert state.get_message_ins(node_id=node, limit=1) == []
-    assert not claimed
-    metadata = Metadata(
-        run_id=run,
-        message_id="a message",
-        src_node_id=SUPERLINK_NODE_ID,
-        dst_node_id=node,
-        reply_to_message_id="",
-        group_id="1",
-        created_at=now().timestamp(),
-        ttl=60,
-        message_type="train",
-    )
-    message = make_message(metadata=metadata, content=RecordDict())
-    assert state.store_message_ins(message) == message.metadata.message_id
-    assert state.get_message_ins(node_id=other, limit=1) == []
-    assert [found.metadata.message_id for found in state.get_message_ins(node_id=node, limit=1)] == [
-        message.metadata.message_id
-    ]
-    assert state.get_message_ins(node_id=node, limit=1) == []
-    assert len(claimed) == 1
 
 
 def a_run(state: SqlLinkState) -> int:

@@ -1,0 +1,134 @@
+"""A SuperLink's database holds the same messages after plain statements as after stock's, and gives the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Message, Metadata, RecordDict
+from flwr.app.message import make_message
+from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
+from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
+from flwr.supercore.date import now
+from flwr.superlink.federation import NoOpFederationManager
+
+from fast_rounds import message_rows
+from link_state import link
+
+STOCKS = (
+    "_lock_run",
+    "_claim_message_ins_rows",
+    "_load_message_ins_rows",
+    "_check_stored_messages",
+    "get_valid_message_ins",
+    "delete_messages",
+)
+LONG = 3600.0  # seconds
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Install plain statements for the rest of this test."""
+
+    def install() -> None:
+        for name in STOCKS:
+            monkeypatch.setattr(SqlLinkState, name, getattr(SqlLinkState, name))
+        message_rows.install()
+
+    return install
+
+
+def message(name: str, run: int, to: int, of: int = SUPERLINK_NODE_ID, reply_to: str = "") -> Message:
+    metadata = Metadata(
+        run_id=run,
+        message_id=name,
+        src_node_id=of,
+        dst_node_id=to,
+        reply_to_message_id=reply_to,
+        group_id="1",
+        created_at=now().timestamp(),
+        ttl=LONG / 2 if reply_to else LONG,
+        message_type="train",
+    )
+    return make_message(metadata=metadata, content=RecordDict())
+
+
+def steps(state: SqlLinkState, runs: list[int], seed: int) -> Iterator[Any]:
+    """Do things to a state in a random order; yield what each of them says."""
+    drawn = random.Random(seed)
+    nodes = [state.create_node(NOOP_FLWR_AID, "", f"key {number}".encode(), 30) for number in range(3)]
+    for node in nodes:
+        state.activate_node(node, 30)
+    sent: dict[str, tuple[int, int]] = {}
+    for number in range(60):
+        run, node = drawn.choice(runs), drawn.choice(nodes)
+        some = drawn.sample(sorted(sent), min(len(sent), drawn.randrange(1, 4)))
+        match drawn.randrange(8):
+            case 0 | 1 | 2:
+                name = f"{number:02}"
+                sent[name] = run, node
+                yield state.store_message_ins(message(name, run, node))
+                if drawn.random() < 0.2:  # it has expired
+                    state.query(
+                        "UPDATE message_ins SET created_at = created_at - :ago WHERE message_id = :name",
+                        {"ago": LONG + 1, "name": name},
+                    )
+            case 3:
+                limit, of_run = drawn.choice([1, 2, None]), drawn.choice([None, run])
+                found = state.get_message_ins(node_id=node, limit=limit, run_id=of_run)
+                yield [(one.metadata.message_id, one.metadata.dst_node_id == node) for one in found]
+            case 4 if some:
+                of_run, to = sent[some[0]]
+                reply = message(f"r{number:02}", of_run, SUPERLINK_NODE_ID, drawn.choice([to, node]), some[0])
+                yield state.store_message_res(reply)
+            case 5 if some:
+                try:
+                    found = state.get_message_res(set(some), run)
+                    yield sorted((one.metadata.reply_to_message_id, one.has_error()) for one in found)
+                except ValueError as refused:
+                    yield str(refused)
+            case 6 if drawn.random() < 0.3:
+                state.delete_messages(set(some))
+                yield "deleted"
+            case 7 if drawn.random() < 0.1:
+                task = state.get_run_info(run_ids=[run])[0].primary_task_id
+                yield task and state.finish_task(task, SubStatus.COMPLETED, "")
+
+
+def rows(state: SqlLinkState, runs: list[int]) -> list[Any]:
+    """Return all that stands of messages, without what is another each time."""
+    found = []
+    for table in ("message_ins", "message_res"):
+        for row in state.query(f"SELECT * FROM {table}", {}):
+            shown = {"delivered": bool(row["delivered_at"]), "run": runs.index(row["run_id"] % 2**64)}
+            found.append((table, row["reply_to_message_id"], len(row["content"] or b""), row["ttl"] < LONG, shown))
+            if table == "message_ins":
+                found.append(row["message_id"])
+    return sorted(found, key=repr)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_database_is_as_after_stocks_statements(tmp_path: Path, plain: Callable[[], None], seed: int) -> None:
+    stock, runs = link(tmp_path / "stock.db")
+    expected = [(said, rows(stock, runs)) for said in steps(stock, runs, seed)]
+    plain()
+    ours, runs = link(tmp_path / "plain.db")
+    for number, said in enumerate(steps(ours, runs, seed)):
+        assert (said, rows(ours, runs)) == expected[number], number
+    assert len({repr(said) for said, _ in expected}) > 10
+
+
+def test_who_has_left_the_federation_is_given_nothing(
+    tmp_path: Path, plain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain()
+    state, (run, _) = link(tmp_path / "link.db")
+    node = state.create_node(NOOP_FLWR_AID, "", b"key", 30)
+    state.activate_node(node, 30)
+    state.store_message_ins(message("first", run, node))
+    monkeypatch.setattr(NoOpFederationManager, "filter_nodes", lambda self, node_ids, federation: node_ids - {node})
+    assert state.get_message_ins(node_id=node, limit=1) == []
+    assert rows(state, [run]) == []
