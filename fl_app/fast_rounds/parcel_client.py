@@ -77,6 +77,7 @@ def install(client: type) -> None:
     @wraps(stock["PushMessages"])
     def push_messages(self: Any, request: Any) -> Any:
         contents, takes = _sending.get(), came(self).takes
+        came(self).objects = {}  # the message is answered: they were needed before
         if contents is not None and takes:
             given = type(request).FromString(request.SerializeToString())
             parcels.attach(given, contents(takes))
