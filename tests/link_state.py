@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flwr.common.constant import NOOP_FLWR_AID
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
@@ -51,3 +53,33 @@ def rows(state: SqlLinkState, runs: list[int]) -> dict[str, list[Any]]:
             kept.append(tuple(row.items()))
         found[table] = sorted(kept, key=repr)
     return found
+
+
+def installing(
+    monkeypatch: pytest.MonkeyPatch, install: Callable[[], None], replaced: dict[type, tuple[str, ...]]
+) -> Callable[[], None]:
+    """Return `install`, whose replacements are taken back after the test."""
+
+    def installed() -> None:
+        for owner, names in replaced.items():
+            for name in names:
+                monkeypatch.setattr(owner, name, getattr(owner, name))
+        install()
+
+    return installed
+
+
+def assert_alike(
+    folder: Path,
+    install: Callable[[], None],
+    steps: Callable[[SqlLinkState, list[int]], Iterator[Any]],
+    shown: Callable[[SqlLinkState, list[int]], Any],
+) -> list[Any]:
+    """Do the same steps before and after `install`, and compare what each says and what the database shows then."""
+    stock, runs = link(folder / "stock.db")
+    expected = [(said, shown(stock, runs)) for said in steps(stock, runs)]
+    install()
+    ours, runs = link(folder / "plain.db")
+    for number, said in enumerate(steps(ours, runs)):
+        assert (said, shown(ours, runs)) == expected[number], number
+    return [said for said, _ in expected]

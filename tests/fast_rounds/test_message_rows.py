@@ -16,7 +16,7 @@ from flwr.supercore.date import now
 from flwr.superlink.federation import NoOpFederationManager
 
 from fast_rounds import message_rows
-from link_state import link
+from link_state import assert_alike, installing, link
 
 STOCKS = (
     "_lock_run",
@@ -32,13 +32,7 @@ LONG = 3600.0  # seconds
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Install plain statements for the rest of this test."""
-
-    def install() -> None:
-        for name in STOCKS:
-            monkeypatch.setattr(SqlLinkState, name, getattr(SqlLinkState, name))
-        message_rows.install()
-
-    return install
+    return installing(monkeypatch, message_rows.install, {SqlLinkState: STOCKS})
 
 
 def message(name: str, run: int, to: int, of: int = SUPERLINK_NODE_ID, reply_to: str = "") -> Message:
@@ -112,13 +106,8 @@ def rows(state: SqlLinkState, runs: list[int]) -> list[Any]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_database_is_as_after_stocks_statements(tmp_path: Path, plain: Callable[[], None], seed: int) -> None:
-    stock, runs = link(tmp_path / "stock.db")
-    expected = [(said, rows(stock, runs)) for said in steps(stock, runs, seed)]
-    plain()
-    ours, runs = link(tmp_path / "plain.db")
-    for number, said in enumerate(steps(ours, runs, seed)):
-        assert (said, rows(ours, runs)) == expected[number], number
-    assert len({repr(said) for said, _ in expected}) > 10
+    said = assert_alike(tmp_path, plain, lambda state, runs: steps(state, runs, seed), rows)
+    assert len(set(map(repr, said))) > 10
 
 
 def test_who_has_left_the_federation_is_given_nothing(

@@ -16,23 +16,20 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 
 from fast_rounds import object_rows
-from link_state import link, rows
+from link_state import assert_alike, installing, link, rows
 
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Install plain statements for the rest of this test."""
-
-    def install() -> None:
-        for owner, names in {
+    return installing(
+        monkeypatch,
+        object_rows.install,
+        {
             SqlObjectStore: ("preregister", "get_object_tree", "delete", "_lock_objectstore_mutation"),
             SqlCoreState: ("start_session", "preregister_object_tree"),
-        }.items():
-            for name in names:
-                monkeypatch.setattr(owner, name, getattr(owner, name))
-        object_rows.install()
-
-    return install
+        },
+    )
 
 
 def name(content: str) -> str:
@@ -89,13 +86,8 @@ def steps(state: SqlLinkState, runs: list[int], seed: int) -> Iterator[Any]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_database_is_as_after_stocks_statements(tmp_path: Path, plain: Callable[[], None], seed: int) -> None:
-    stock, runs = link(tmp_path / "stock.db")
-    expected = [(said, rows(stock, runs)) for said in steps(stock, runs, seed)]
-    plain()
-    ours, runs = link(tmp_path / "plain.db")
-    for number, said in enumerate(steps(ours, runs, seed)):
-        assert (said, rows(ours, runs)) == expected[number], number
-    assert len({repr(said) for said, _ in expected}) > 5
+    said = assert_alike(tmp_path, plain, lambda state, runs: steps(state, runs, seed), rows)
+    assert len(set(map(repr, said))) > 5
 
 
 def test_what_cannot_be_is_refused_as_in_stock_and_leaves_nothing(tmp_path: Path, plain: Callable[[], None]) -> None:
