@@ -34,34 +34,24 @@ def sending(contents: Callable[[int], Contents]) -> Iterator[None]:
         _sending.reset(token)
 
 
+def _came(client: Any) -> parcels.Parcel:
+    """Return what came last through a client, and what the other side takes."""
+    kept: parcels.Parcel = vars(client).setdefault("_parcel", parcels.Parcel())
+    return kept
+
+
 def install(client: type) -> None:
     """Let a client of the Fleet or Runtime API take objects with messages, and send them so where they are taken."""
-    stock: dict[str, Any] = {
-        name: getattr(client, name) for name in ("PullMessages", "PullObject", "PushMessages") if hasattr(client, name)
-    }
-
-    def came(this: Any) -> parcels.Parcel:
-        kept: parcels.Parcel = vars(this).setdefault("_parcel", parcels.Parcel())
-        return kept
-
-    def learns(name: str) -> Callable[..., Any]:
-        call = getattr(client, name)
-
-        @wraps(call)
-        def called(self: Any, request: Any) -> Any:
-            response = call(self, request)
-            came(self).takes = parcels.detach(response).takes
-            return response
-
-        return called
+    names = ("PullMessages", "PullObject", "PushMessages")
+    stock: dict[str, Any] = {name: getattr(client, name) for name in names}
 
     @wraps(stock["PullMessages"])
     def pull_messages(self: Any, request: Any) -> Any:
         asked = type(request).FromString(request.SerializeToString())  # it may be asked once more
         parcels.attach(asked, takes=parcels.LIMIT)
-        came(self).objects = {}
+        _came(self).objects = {}
         response = stock["PullMessages"](self, asked)
-        parcel, known = parcels.detach(response), came(self)
+        parcel, known = parcels.detach(response), _came(self)
         known.objects = parcel.objects
         if response.messages_list:
             known.takes = parcel.takes
@@ -69,29 +59,36 @@ def install(client: type) -> None:
 
     @wraps(stock["PullObject"])
     def pull_object(self: Any, request: PullObjectRequest) -> Any:
-        content = came(self).objects.get(request.object_id)
+        content = _came(self).objects.get(request.object_id)
         if content is None:
             return stock["PullObject"](self, request)
         return PullObjectResponse(object_found=True, object_available=True, object_content=content)
 
     @wraps(stock["PushMessages"])
     def push_messages(self: Any, request: Any) -> Any:
-        contents, takes = _sending.get(), came(self).takes
-        came(self).objects = {}  # the message is answered: they were needed before
+        contents, takes = _sending.get(), _came(self).takes
+        _came(self).objects = {}  # the message is answered: they were needed before
         if contents is not None and takes:
             given = type(request).FromString(request.SerializeToString())
             parcels.attach(given, contents(takes))
             request = given
         return stock["PushMessages"](self, request)
 
-    for name, function in {
-        "PullMessages": pull_messages,
-        "PullObject": pull_object,
-        "PushMessages": push_messages,
-    }.items():
+    for name, function in zip(names, (pull_messages, pull_object, push_messages), strict=True):
         setattr(client, name, function)
-    if hasattr(client, "GetNodes"):  # what a ServerApp asks before it sends its first messages
-        setattr(client, "GetNodes", learns("GetNodes"))  # noqa: B010
+
+
+def install_nodes(client: type) -> None:
+    """Let a ServerApp learn what its SuperLink takes before it sends its first messages: from its list of nodes."""
+    stock = vars(client)["GetNodes"]
+
+    @wraps(stock)
+    def get_nodes(self: Any, request: Any) -> Any:
+        response = stock(self, request)
+        _came(self).takes = parcels.detach(response).takes
+        return response
+
+    setattr(client, "GetNodes", get_nodes)  # noqa: B010
 
 
 def install_app(module: ModuleType) -> None:

@@ -31,6 +31,7 @@ def install() -> None:
     vars(module)["run_"] = run
     objects.install(http_grid)
     parcel_client.install(RuntimeHttpClient)
+    parcel_client.install_nodes(RuntimeHttpClient)
     parcel_client.install_grid(http_grid.HttpGrid)
 
 

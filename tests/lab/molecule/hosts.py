@@ -1,7 +1,7 @@
 """The hosts of a molecule scenario, for create.yml and destroy.yml.
 
-    python hosts.py up < FLEET      # boots them, and puts their inventory where .config/molecule/config.yml has it
-    python hosts.py down            # removes every trace
+python hosts.py up < FLEET      # boots them, and puts their inventory where .config/molecule/config.yml has it
+python hosts.py down            # removes every trace
 """
 
 from __future__ import annotations
