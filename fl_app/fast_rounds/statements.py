@@ -1,7 +1,7 @@
 """Plain SQL in the transactions of flwr's states.
 
-Stock has SQLAlchemy's ORM build each statement anew, look its text up in a cache, and make an object of each row: nine
-tenths of what a SuperLink computes for a message.
+Stock has SQLAlchemy's ORM build each statement anew, look its text up in a cache, and make an object of each row, which
+takes far longer than the statement itself.
 """
 
 from __future__ import annotations
