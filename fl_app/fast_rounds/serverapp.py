@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fast_rounds import seams
+
+RUNS = "FL_RUNS_DIR"  # of the SuperLink's service: what an app writes to <run id>/ there is brought back
 
 
 def install() -> None:
@@ -26,6 +29,7 @@ def install() -> None:
     asking.install(http_grid, "RuntimeVersionHttpInterceptor")
 
     def run(grid: Any, **kwargs: Any) -> Any:
+        make_folder(kwargs["context"].run_id)
         return stock(grid=FastGrid(grid, asking), **kwargs)
 
     vars(module)["run_"] = run
@@ -33,6 +37,12 @@ def install() -> None:
     parcel_client.install(RuntimeHttpClient)
     parcel_client.install_nodes(RuntimeHttpClient)
     parcel_client.install_grid(http_grid.HttpGrid)
+
+
+def make_folder(run_id: int) -> None:
+    """Make the folder for what the app leaves: it begins before whoever submitted it has done so."""
+    if RUNS in os.environ:
+        os.makedirs(os.path.join(os.environ[RUNS], str(run_id)), mode=0o700, exist_ok=True)
 
 
 def main() -> None:

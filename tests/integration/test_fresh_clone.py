@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def newcomer() -> Iterator[Newcomer]:
             if is_root:
                 left = [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == one.uid]
                 for process in left:
-                    process.kill()
+                    with suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                        process.kill()
                 psutil.wait_procs(left, timeout=20)
                 subprocess.run(["userdel", name], check=True)
 
