@@ -15,6 +15,14 @@ import forked_ansible
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ROOT / "playbooks" / "plugins" / "modules"
 ACTIONS = ROOT / "playbooks" / "plugins" / "action"
+MODULE_UTILS = ROOT / "playbooks" / "plugins" / "module_utils"
+# What they share is found where Ansible would put it: among its own.
+AS_A_MODULE = """
+import runpy, sys
+import ansible.module_utils
+ansible.module_utils.__path__.append(sys.argv.pop(1))
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
 LIMIT = 120  # seconds for one process; far above what it takes
 
 
@@ -28,7 +36,7 @@ def run_module(
     """Run a module with its arguments as JSON on stdin and return what it printed."""
     given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
     done = subprocess.run(
-        [sys.executable, str(MODULES / f"{name}.py")],
+        [sys.executable, "-c", AS_A_MODULE, str(MODULE_UTILS), str(MODULES / f"{name}.py")],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
         env={**os.environ, **(env or {})},
         capture_output=True,

@@ -140,10 +140,8 @@ def test_check_mode_before_the_server_is_set_up(standin: StandIn) -> None:
     (standin.flwr_home / "config.toml").unlink()
     shutil.rmtree(standin.venv)
     assert register(standin, {"a": "key-a"}, check=True)["registered"] == ["a"]
-    assert (
-        register(standin, {"a": "key-a"})["msg"]
-        == f"{standin.venv}/bin/python cannot be started: No such file or directory"
-    )
+    fault = f"{standin.venv}/bin/python cannot be started: No such file or directory"
+    assert register(standin, {"a": "key-a"})["msg"] == f"flwr supernode list failed: {fault}"
 
 
 def test_one_python_makes_all_calls(standin: StandIn) -> None:
@@ -228,7 +226,7 @@ def test_a_run_whose_app_is_gone_is_cut_off(standin: StandIn, fab: str) -> None:
 @pytest.mark.parametrize(("said", "noted"), [("finished:failed", "cut off"), ("finished:stopped", "finished:stopped")])
 def test_what_flower_says_of_a_run_whose_app_is_gone(standin: StandIn, fab: str, said: str, noted: str) -> None:
     run_id, folder = submit(standin, fab)
-    follower = psutil.Process(int((folder / "follower").read_text()))
+    follower = psutil.Process(int((folder / "follower").read_text().split()[0]))
     follower.suspend()
     standin.put({**(state := standin.state), "runs": {run_id: {**state["runs"][run_id], "status": said}}})
     (folder / "alive").touch()
@@ -238,7 +236,7 @@ def test_what_flower_says_of_a_run_whose_app_is_gone(standin: StandIn, fab: str,
 
 def test_a_follower_that_is_gone_is_started_again(standin: StandIn, fab: str) -> None:
     run_id, folder = submit(standin, fab)
-    follower = psutil.Process(int((folder / "follower").read_text()))
+    follower = psutil.Process(int((folder / "follower").read_text().split()[0]))
     assert not run(standin, "followed", run_id=run_id)["changed"]
     follower.kill()
     wait_for(lambda: gone(follower.pid), "the follower is gone")
@@ -342,33 +340,94 @@ def followed(standin: StandIn, run_id: str, ago: float) -> None:
     os.utime(path, (time.time() - ago,) * 2)
 
 
-def test_leaves_a_run_that_a_playbook_follows(standin: StandIn) -> None:
+def test_leaves_a_run_that_a_playbook_follows(standin: StandIn, fab: str) -> None:
     standin.put(RUNS)
     followed(standin, "2", ago=3600)
     followed(standin, "3", ago=1)
-    result = run(standin, "stopped", abandoned_after=30)
+    result = run(standin, "submitted", fab=fab, abandoned_after=30)
     assert result["failed"]
     assert result["user_errors"] == [result["msg"]]
     assert result["msg"].startswith("run 3 is followed by another playbook")
     assert standin.state["runs"] == RUNS["runs"]
 
 
-def test_stops_runs_that_nobody_follows_any_more(standin: StandIn) -> None:
+def test_stops_runs_that_nobody_follows_any_more(standin: StandIn, fab: str) -> None:
     standin.put(RUNS)
     followed(standin, "2", ago=31)  # run 3 never was followed
-    assert run(standin, "stopped", abandoned_after=30)["stopped"] == ["2", "3"]
+    looked = run(standin, "submitted", fab=fab, abandoned_after=30, check=True)
+    assert (looked["stopped"], looked["run_id"]) == (["2", "3"], "")
+    assert standin.state["runs"] == RUNS["runs"]
+    result = run(standin, "submitted", fab=fab, abandoned_after=30)
+    assert (result["stopped"], result["run_id"]) == (["2", "3"], "101")
 
 
-def test_flower_is_asked_for_what_was_left_only_where_something_may_be(standin: StandIn) -> None:
+def test_flower_is_asked_for_what_was_left_only_where_something_may_be(standin: StandIn, fab: str) -> None:
     standin.put(RUNS)
     ended = standin.home / "runs" / "1"
     ended.mkdir(parents=True)
     (ended / "status.json").touch()
-    assert run(standin, "stopped", abandoned_after=30)["stopped"] == []
-    assert standin.calls() == []
+    assert run(standin, "submitted", fab=fab, abandoned_after=30)["stopped"] == []
+    assert standin.calls()[0] == "run"
     (standin.home / "runs" / ".submitting").touch()  # a playbook was killed while it did
-    assert run(standin, "stopped", abandoned_after=30)["stopped"] == ["2", "3"]
-    assert run(standin, "stopped", abandoned_after=30)["stopped"] == []
+    os.utime(standin.home / "runs" / "101" / "followed", (0, 0))
+    assert run(standin, "submitted", fab=fab, abandoned_after=30)["stopped"] == ["2", "3", "101"]
+
+
+NODES = {"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}}
+RECORD = '{"a": {"node_id": "11"}, "b": {"node_id": "12"}}'
+CAME = 1767225600  # when the stand-in's nodes came online
+
+
+@pytest.fixture
+def pair(standin: StandIn) -> StandIn:
+    """A fleet of two that are online."""
+    standin.put(NODES)
+    (standin.home / "nodes.json").write_text(RECORD)
+    return standin
+
+
+def test_submits_where_all_devices_are_online(pair: StandIn, fab: str) -> None:
+    result = run(pair, "submitted", fab=fab, devices=["a", "b"])
+    assert (result["missing"], result["run_id"]) == ([], "101")
+    assert pair.calls()[:2] == ["supernode list", "run"]
+    assert len(set((pair.flwr_home / "pids").read_text().split())) == 1
+
+
+def missing(standin: StandIn, fab: str, **more: Any) -> tuple[list[str], str]:
+    """Return the devices that are missing, for which nothing is submitted, and why nothing is known of them."""
+    result = run(standin, "submitted", fab=fab, devices=["a", "b"], **more)
+    assert (result["changed"], result["run_id"]) == (False, "")
+    assert "run" not in standin.calls()
+    return result["missing"], result["reason"]
+
+
+def test_submits_nothing_where_one_is_missing(pair: StandIn, fab: str) -> None:
+    pair.put({"nodes": {**NODES["nodes"], "12": {"status": "offline"}}})
+    assert missing(pair, fab) == (["b"], "")
+
+
+def test_nodes_without_names_are_counted(pair: StandIn, fab: str) -> None:
+    pair.put({"nodes": {"21": {"status": "online"}}})
+    assert missing(pair, fab, secure=False) == (["b"], "")
+
+
+def test_a_device_that_came_online_before_its_supernode_started_is_missing_still(pair: StandIn, fab: str) -> None:
+    assert missing(pair, fab, started={"a": CAME - 1, "b": CAME + 60}) == (["b"], "")
+
+
+def test_a_device_whose_clock_is_ahead_is_not_missing(pair: StandIn, fab: str) -> None:
+    started = {"a": CAME + 5, "b": CAME - 300}
+    assert run(pair, "submitted", fab=fab, devices=["a", "b"], started=started)["run_id"] == "101"
+
+
+def test_says_that_no_superlink_answers(pair: StandIn, fab: str) -> None:
+    pair.take_down()
+    assert missing(pair, fab) == (["a", "b"], "Connection to the SuperLink is unavailable.")
+
+
+def test_a_server_without_a_record_of_nodes_is_one_where_all_are_missing(pair: StandIn, fab: str) -> None:
+    (pair.home / "nodes.json").unlink()
+    assert missing(pair, fab) == (["a", "b"], "")
 
 
 def test_without_flwr_the_task_fails(standin: StandIn) -> None:

@@ -6,13 +6,14 @@ import json
 import os
 import re
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certificates import certificate
-from unit.driving import errors, run_play
+from unit.driving import APP, errors, run_play
 
 if TYPE_CHECKING:
     from unit.conftest import StandIn
@@ -123,7 +124,7 @@ def test_rounds_that_were_shown_are_not_shown_again(tmp_path: Path) -> None:
 
 
 def test_says_where_nothing_keeps_the_status_any_more(tmp_path: Path) -> None:
-    run = run_folder(tmp_path, follower=str(os.getpid()))  # after a reboot, the number of another process
+    run = run_folder(tmp_path, follower=f"{os.getpid()} flower-follower-0a1b")  # after a reboot, the number of another process
     (run / "status.json").unlink()
     _, _, result = act(tmp_path, "follow_run", {"folder": str(run)})
     assert result["status"] == "unfollowed"
@@ -134,21 +135,14 @@ def test_check_mode_follows_nothing(tmp_path: Path) -> None:
     assert result["status"] == "finished:completed"
 
 
-CAME = 1767225600  # when the stand-in's nodes came online
-
-
-def wait(
-    standin: StandIn, tmp_path: Path, minimum: int, *more: str, **others: object
-) -> tuple[str, list[str], dict[str, Any]]:
-    arguments = {
-        "devices": ["a", "b"],
-        "minimum": minimum,
-        "timeout": 1,
-        "venv": str(standin.venv),
-        "home": str(standin.home),
-        **others,
-    }
-    return act(tmp_path, "await_supernodes", arguments, *more)
+def submit(standin: StandIn, tmp_path: Path, minimum: int, *more: str) -> tuple[str, list[str], dict[str, Any]]:
+    fab = standin.home / "apps" / "me.mine.1-0-0.0a1b2c3d.fab"
+    fab.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(fab, "w") as archive:
+        archive.writestr("pyproject.toml", APP)
+    run = {"fab": str(fab), "venv": str(standin.venv), "home": str(standin.home)}
+    arguments = {"devices": ["a", "b"], "minimum": minimum, "timeout": 1, "run": run}
+    return act(tmp_path, "submit_run", arguments, *more)
 
 
 @pytest.fixture
@@ -159,49 +153,38 @@ def half(standin: StandIn) -> StandIn:
     return standin
 
 
-def test_goes_on_at_once_when_all_are_online(half: StandIn, tmp_path: Path) -> None:
+def test_submits_at_once_when_all_are_online(half: StandIn, tmp_path: Path) -> None:
     half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
-    _, _, result = wait(half, tmp_path, 2)
-    assert (result["online"], result["missing"]) == (["a", "b"], [])
-    assert half.calls() == ["supernode list"]
+    _, _, result = submit(half, tmp_path, 2)
+    assert (result["online"], result["missing"], result["run_id"]) == (["a", "b"], [], "101")
+    assert half.calls()[:2] == ["supernode list", "run"]
 
 
 def test_names_the_missing_and_goes_on_where_enough_are_there(half: StandIn, tmp_path: Path) -> None:
-    shown, _, result = wait(half, tmp_path, 1)
-    assert (result["online"], result["missing"]) == (["a"], ["b"])
+    shown, _, result = submit(half, tmp_path, 1)
+    assert (result["online"], result["missing"], result["run_id"]) == (["a"], ["b"], "101")
     assert "[WARNING]: not online: b" in shown
 
 
-def test_a_device_that_came_online_before_its_supernode_started_is_missing_still(half: StandIn, tmp_path: Path) -> None:
-    half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
-    _, _, result = wait(half, tmp_path, 1, started={"a": CAME - 1, "b": CAME + 60})
-    assert (result["online"], result["missing"]) == (["a"], ["b"])
-
-
-def test_a_device_whose_clock_is_ahead_is_not_missing(half: StandIn, tmp_path: Path) -> None:
-    half.put({"nodes": {"11": {"status": "online"}, "12": {"status": "online"}}})
-    _, _, result = wait(half, tmp_path, 2, started={"a": CAME + 5, "b": CAME - 300})
-    assert result["missing"] == []
-
-
 def test_stops_where_too_few_are_online(half: StandIn, tmp_path: Path) -> None:
-    _, (line,), _ = wait(half, tmp_path, 2)
+    _, (line,), _ = submit(half, tmp_path, 2)
     assert line.startswith("1 of 2 devices are online after ")
     assert "min_devices=2" in line
     assert "missing: b" in line
+    assert "run" not in half.calls()
 
 
-def test_says_that_no_superlink_answers(half: StandIn, tmp_path: Path) -> None:
+def test_says_why_it_waits_in_vain(half: StandIn, tmp_path: Path) -> None:
     half.take_down()
-    _, (line,), _ = wait(half, tmp_path, 1)
+    _, (line,), _ = submit(half, tmp_path, 1)
     assert "Connection to the SuperLink is unavailable." in line
     assert "missing: a, b" in line
 
 
-def test_a_server_without_a_record_of_nodes_is_one_where_all_are_missing(half: StandIn, tmp_path: Path) -> None:
-    (half.home / "nodes.json").unlink()
-    _, (line,), _ = wait(half, tmp_path, 1)
-    assert "missing: a, b" in line
+def test_check_mode_submits_nothing_and_waits_for_nobody(half: StandIn, tmp_path: Path) -> None:
+    _, _, result = submit(half, tmp_path, 2, "--check")
+    assert (result["changed"], result["run_id"], result["missing"]) == (True, "", [])
+    assert half.calls() == []
 
 
 def test_a_clock_that_is_right_is_not_spoken_of(tmp_path: Path) -> None:

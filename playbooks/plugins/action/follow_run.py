@@ -98,7 +98,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             f"cd {shlex.quote(folder)} && touch followed; cat rounds.csv 2>/dev/null; echo; echo '{CUT}';"
             f" cat serverapp.log 2>/dev/null; echo; echo '{CUT}';"
             # Asked first: the follower writes the status and ends.
-            f' follower=$(ps -ww -p "$(cat follower)" -o args= | grep -c {os.path.basename(folder)});'
+            ' read -r number name <follower; follower=$(ps -ww -p "$number" -o args= | grep -c -- "${name:-unnamed}");'
             f' cat status.json 2>/dev/null; echo "{CUT}"; echo "$follower"'
         )
         output = str(self._low_level_execute_command(command)["stdout"])

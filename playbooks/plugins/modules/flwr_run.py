@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 import time
 import zipfile
+from datetime import datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.flower_command import Flower, FlowerError
 
 DOCUMENTATION = """
 module: flwr_run
@@ -18,10 +19,13 @@ short_description: Submit a Flower app as a run, or stop the runs that are activ
 description:
   - Runs on the server, with the connection named fleet in O(home)/flwr/config.toml.
   - V(submitted) starts a run and a follower beside it, which keeps the ServerApp's log and the run's final status in
-    the run's folder, also when the controller goes away.
+    the run's folder, also when the controller goes away. With O(devices) it does so only where all of them are online.
   - V(followed) starts that follower anew where it is gone, for the host went down.
-  - V(stopped) stops active runs, or only O(run_id); with O(abandoned_after) only those that no playbook follows any
-    more, and fails where one does.
+  - V(stopped) stops active runs, or only O(run_id).
+  - With O(abandoned_after), V(submitted) first stops the runs that no playbook follows any more, and fails where one
+    does.
+  - The SuperLink takes a device that lost its power for online for up to a minute, and refuses its new SuperNode as
+    long. A device that came online before its SuperNode was O(started) is therefore missing still.
 options:
   state: {description: What is to be., choices: [submitted, followed, stopped], type: str, required: true}
   run_id: {description: 'The run, where one is meant.', type: str}
@@ -30,6 +34,15 @@ options:
   fab: {description: 'The app on the server, as a Flower App Bundle.', type: path}
   config: {description: The run configuration., type: dict, default: {}}
   abandoned_after: {description: Seconds without a follower after which a run is left behind., type: int}
+  devices: {description: Names of the devices that are to be online., type: list, elements: str, default: []}
+  started:
+    description: When each device's SuperNode started (seconds since the epoch, by the device's clock), where known.
+    type: dict
+    default: {}
+  secure:
+    description: Whether nodes are registered. Without registration they have no names and are only counted.
+    type: bool
+    default: true
 attributes:
   check_mode: {support: full}
   diff_mode: {support: none}
@@ -48,97 +61,45 @@ EXAMPLES = """
   flwr_run: {state: stopped, venv: /opt/flowerbed/venv, home: /var/lib/flowerbed}
 """
 RETURN = """
-run_id: {description: Id of the new run., type: str, returned: when submitted}
-stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: when stopped}
+run_id: {description: 'Id of the new run, empty where there is none.', type: str, returned: when submitted}
+missing: {description: Devices that are not online., type: list, elements: str, returned: when submitted}
+reason: {description: Why Flower did not tell which are., type: str, returned: when submitted}
+stopped: {description: Ids of the runs that were stopped., type: list, elements: str, returned: success}
 """
 
 SUBMITTING = ".submitting"  # beside the runs' folders, while Flower is given one
 
-# Ends when the run ends. A SuperLink that is started again breaks the log's stream: it is then taken up again. An app
-# may hold a lock on `alive` in the run's folder until it ends: where nobody does, the run was cut off. The word of
-# that finds room on a full disk, too, where the reserve was.
-FOLLOW = """
-cd "$1" || exit 1
-end() {
-  rm -f reserve
-  echo '{"runs": [{"status": "'"$1"'", "status-details": "'"$2"'"}]}' >status.new && mv status.new status.json && exit 0
-}
-head -c 65536 /dev/zero >reserve
-tries=0
-gone=
-while [ $tries -lt 120 ]; do
-  "$2/flwr" log "$3" fleet --stream >serverapp.log 2>&1
-  status=
-  if "$2/flwr" ls --run-id "$3" fleet --format json >status.new 2>/dev/null &&
-    grep -q '"success": true' status.new && "$2/python" -m json.tool status.new >/dev/null; then
-    status=$(grep -o '"finished:[a-z]*"' status.new)
-    tries=0
-  else
-    tries=$((tries + 1))
-  fi
-  case $status in
-  '' | *failed*) # Flower's word for a ServerApp that it has not heard of for a while, too
-    if "$2/python" -c 'import fcntl; fcntl.flock(open("alive"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null; then
-      # Asked twice: it may have been stopped after Flower said that it runs.
-      [ "$gone" ] && end "cut off" "the ServerApp was cut off: the server was away or its disk full, or it was killed"
-      gone=yes
-      sleep 1
-      continue
-    fi
-    ;;
-  esac
-  [ -n "$status" ] && rm -f reserve && mv status.new status.json && exit 0
-  sleep 1
-done
-end lost "the SuperLink did not answer for two minutes"
-"""
+# Seconds by which a device's clock may be ahead of the SuperLink's before that refuses it (flwr 1.41).
+CLOCK_AHEAD = 10.0
+NEVER = float("-inf")
 
 
-class RefusedError(Exception):
-    """flwr reported a fault: the last line of it."""
-
-
-class Flower:
-    """Flower's command on this host."""
+class Runs:
+    """The runs of the SuperLink on this host."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.home = module.params["home"]
-        self.programs = f"{module.params['venv']}/bin"
-        module.run_command_environ_update = {
-            "FLWR_HOME": f"{self.home}/flwr",
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-        }
+        self.flower = Flower(f"{module.params['venv']}/bin/flwr", f"{self.home}/flwr", module.tmpdir)
 
-    def ask(self, *arguments: str) -> dict[str, Any]:
-        """Run flwr; raises RefusedError when it reports a fault (with exit status 0, in its JSON)."""
-        _, out, err = self.module.run_command([f"{self.programs}/flwr", *arguments, "--format", "json"])
-        try:
-            answer: dict[str, Any] = json.loads(out)
-        except ValueError:
-            answer = {"error-message": (err or out).strip()}
-        if not answer.get("success"):
-            raise RefusedError((str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"])[-1])
-        return answer
-
-    def call(self, *arguments: str) -> dict[str, Any]:
+    def call(self, *words: str) -> dict[str, Any]:
         """Run flwr; ends the module when it reports a fault."""
         try:
-            return self.ask(*arguments)
-        except RefusedError as refused:
-            self.fail(arguments[0], refused)
+            return self.flower.call(*words)
+        except FlowerError as refused:
+            self.fail(words[0], refused)
             raise
 
-    def fail(self, verb: str, refused: RefusedError) -> None:
+    def fail(self, verb: str, refused: FlowerError) -> None:
         """End the module with what flwr said."""
+        self.flower.end()
         self.module.fail_json(msg=f"flwr {verb} failed: {refused}", user_errors=[f"flwr: {refused}"])
 
     def stop(self, run_id: str) -> None:
         """Stop a run, or find that it has ended by itself meanwhile: Flower ends one that was silent for a minute."""
         try:
-            self.ask("stop", run_id, "fleet")
-        except RefusedError as refused:
+            self.flower.call("stop", run_id, "fleet")
+        except FlowerError as refused:
             if run_id in self.active():
                 self.fail("stop", refused)
 
@@ -147,10 +108,48 @@ class Flower:
         runs = self.call("ls", "fleet")["runs"]
         return [str(run["run-id"]) for run in runs if not run["status"].startswith("finished")]
 
-    def followed(self, run_id: str) -> float:
-        """Return how many seconds ago a playbook last looked at a run."""
-        path = f"{self.home}/runs/{run_id}/followed"
-        return time.time() - os.path.getmtime(path) if os.path.exists(path) else float("inf")
+    def stop_all(self, runs: list[str]) -> None:
+        """Stop runs, unless it is only looked what would be."""
+        if not self.module.check_mode:
+            for run_id in runs:
+                self.stop(run_id)
+
+    def stop_left_behind(self, limit: int) -> list[str]:
+        """Stop the runs that no playbook has looked at for `limit` seconds; return their ids."""
+        if not self.may_have_left():
+            return []
+        active = self.active()
+        if held := [run_id for run_id in active if self.followed(run_id) < limit]:
+            line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
+            self.flower.end()
+            self.module.fail_json(msg=line, user_errors=[line])
+        if not self.module.check_mode and os.path.exists(f"{self.home}/runs/{SUBMITTING}"):
+            os.remove(f"{self.home}/runs/{SUBMITTING}")
+        self.stop_all(active)
+        return active
+
+    def missing(self) -> tuple[list[str], str]:
+        """Return the devices that are not online, and why Flower did not tell, where it did not."""
+        devices, started = self.module.params["devices"], self.module.params["started"]
+        if not devices:
+            return [], ""
+        try:
+            nodes = self.flower.call("supernode", "list", "fleet")["nodes"]
+        except FlowerError as fault:
+            return devices, str(fault)
+        online = {
+            str(node["node-id"]): datetime.fromisoformat(node["online-at"].replace("Z", "+00:00")).timestamp()
+            for node in nodes
+            if node["status"] == "online"
+        }
+        if not self.module.params["secure"]:
+            return devices[len(online) :], ""
+        record: dict[str, dict[str, Any]] = {}
+        if os.path.exists(f"{self.home}/nodes.json"):
+            with open(f"{self.home}/nodes.json", encoding="utf-8") as file:
+                record = json.load(file)
+        came = {name: online.get(record.get(name, {}).get("node_id", ""), NEVER) for name in devices}
+        return [name for name in devices if came[name] <= float(started.get(name, 0)) - CLOCK_AHEAD], ""
 
     def submit(self) -> str:
         """Start a run and its follower; return the run's id."""
@@ -184,16 +183,13 @@ class Flower:
             return False
         if self.module.check_mode:
             return True
-        follower = subprocess.Popen(  # outlives this module and the controller's connection
-            ["sh", "-c", FOLLOW, "follow", folder, self.programs, run_id],
-            env={**os.environ, **self.module.run_command_environ_update},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            follower = self.flower.follow(run_id, folder)
+        except FlowerError as fault:
+            self.fail("log", fault)
+            raise
         with open(f"{folder}/follower", "w", encoding="utf-8") as file:
-            file.write(str(follower.pid))
+            file.write(follower)
         return True
 
     def has_follower(self, run_id: str) -> bool:
@@ -202,8 +198,14 @@ class Flower:
         if not os.path.exists(path):
             return False
         with open(path, encoding="utf-8") as file:
-            _, out, _ = self.module.run_command(["ps", "-ww", "-p", file.read(), "-o", "args="])
-        return run_id in out
+            number, _, name = file.read().partition(" ")
+        _, out, _ = self.module.run_command(["ps", "-ww", "-p", number, "-o", "args="])
+        return bool(name) and name in out
+
+    def followed(self, run_id: str) -> float:
+        """Return how many seconds ago a playbook last looked at a run."""
+        path = f"{self.home}/runs/{run_id}/followed"
+        return time.time() - os.path.getmtime(path) if os.path.exists(path) else float("inf")
 
     def unpack(self, fab: str) -> str:
         """Unpack a Flower App Bundle (a zip) beside the others and return its folder."""
@@ -229,30 +231,26 @@ def main() -> None:
             "fab": {"type": "path"},
             "config": {"type": "dict", "default": {}},
             "abandoned_after": {"type": "int"},
+            "devices": {"type": "list", "elements": "str", "default": []},
+            "started": {"type": "dict", "default": {}},
+            "secure": {"type": "bool", "default": True},
         },
         required_if=[("state", "submitted", ["fab"]), ("state", "followed", ["run_id"])],
         supports_check_mode=True,
     )
-    flower, limit = Flower(module), module.params["abandoned_after"]
-    if module.params["state"] == "submitted":
-        if module.check_mode:
-            module.exit_json(changed=True, run_id="")
-        module.exit_json(changed=True, run_id=flower.submit())
+    runs, limit = Runs(module), module.params["abandoned_after"]
     if module.params["state"] == "followed":
-        module.exit_json(changed=flower.follow(module.params["run_id"]))
-    if limit is not None and not flower.may_have_left():
-        module.exit_json(changed=False, stopped=[])
-    only = module.params["run_id"]
-    active = [run_id for run_id in flower.active() if only in (None, run_id)]
-    held = [run_id for run_id in active if limit is not None and flower.followed(run_id) < limit]
-    if held:
-        line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
-        module.fail_json(msg=line, user_errors=[line])
-    if not module.check_mode:
-        if limit is not None and os.path.exists(f"{flower.home}/runs/{SUBMITTING}"):
-            os.remove(f"{flower.home}/runs/{SUBMITTING}")
-        for run_id in active:
-            flower.stop(run_id)
+        module.exit_json(changed=runs.follow(module.params["run_id"]))
+    if module.params["state"] == "submitted":
+        stopped = [] if limit is None else runs.stop_left_behind(limit)
+        missing, reason = ([], "") if module.check_mode else runs.missing()
+        run_id = "" if module.check_mode or missing else runs.submit()
+        runs.flower.end()
+        done = not missing or bool(stopped)
+        module.exit_json(changed=done, run_id=run_id, missing=missing, reason=reason, stopped=stopped)
+    active = [run_id for run_id in runs.active() if module.params["run_id"] in (None, run_id)]
+    runs.stop_all(active)
+    runs.flower.end()
     module.exit_json(changed=bool(active), stopped=active)
 
 

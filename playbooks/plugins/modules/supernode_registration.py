@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.flower_command import Flower, FlowerError
 
 DOCUMENTATION = """
 module: supernode_registration
@@ -46,90 +46,28 @@ unregistered:
 """
 
 
-class FlowerError(Exception):
-    """Flower's command did not do what it was asked to."""
-
-
-# Runs flwr's script for each line of words that it reads, and says on a line what that printed.
-IN_ONE_PYTHON = """
-import io, json, runpy, sys
-script, out = sys.argv[1], sys.stdout
-for line in sys.stdin:
-    sys.argv = [script, *json.loads(line)]
-    sys.stdout = sys.__stdout__ = printed = io.StringIO()
-    sys.stderr = errors = io.StringIO()
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit:
-        pass
-    finally:
-        sys.stderr = sys.__stderr__
-    print(json.dumps([printed.getvalue(), errors.getvalue()]), file=out, flush=True)
-"""
+class RegistrationError(Exception):
+    """The fleet cannot be brought to what is asked for, and why."""
 
 
 class Registry:
-    """The SuperLink's registrations, through Flower's own command, in one Python for all calls.
-
-    It takes seconds to start on a small board, and there is a call for each device.
-    """
+    """The SuperLink's registrations, through Flower's own command."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        flwr = module.params["flwr"]
-        python = os.path.join(os.path.dirname(flwr), "python")
-        own = {
-            "FLWR_HOME": module.params["flwr_home"],
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-        }
-        self._log = os.path.join(module.tmpdir, "flwr.log")
-        try:
-            with open(self._log, "w", encoding="utf-8") as log:
-                self._process = subprocess.Popen(
-                    [python, "-c", IN_ONE_PYTHON, flwr],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    env=os.environ | own,
-                )
-        except OSError as error:
-            raise FlowerError(f"{python} cannot be started: {error.strerror}") from error
+        self._flower = Flower(module.params["flwr"], module.params["flwr_home"], module.tmpdir)
 
     def __enter__(self) -> Registry:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # which ends its input, and so it
+        self._flower.end()
 
     def call(self, verb: str, *arguments: str) -> dict[str, Any]:
-        """Run `flwr supernode VERB`.
-
-        Raises FlowerError where Flower reports a fault, which it does with exit status 0 and in its JSON.
-        """
-        out, err = self._run(["supernode", verb, *arguments, "--format", "json"])
+        """Run `flwr supernode VERB`; raises RegistrationError where Flower reports a fault."""
         try:
-            answer: dict[str, Any] = json.loads(out)
-        except ValueError:
-            answer = {"success": False, "error-message": (err or out).strip()}
-        if not answer.get("success"):
-            reason = str(answer.get("error-message", "")).strip().splitlines() or ["no reason given"]
-            raise FlowerError(f"flwr supernode {verb} failed: {reason[-1]}")
-        return answer
-
-    def _run(self, words: list[str]) -> tuple[str, str]:
-        """Return what flwr printed, and its errors; nothing, and what it left, where it ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(words) + "\n")
-            self._process.stdin.flush()
-            out, err = json.loads(self._process.stdout.readline())
-        except (BrokenPipeError, ValueError):
-            self._process.wait()
-            with open(self._log, encoding="utf-8") as log:
-                return "", log.read()
-        return out, err
+            return self._flower.call("supernode", verb, *arguments)
+        except FlowerError as fault:
+            raise RegistrationError(f"flwr supernode {verb} failed: {fault}") from fault
 
     def node_ids(self) -> set[str]:
         """Return the ids of all nodes that count now."""
@@ -158,7 +96,7 @@ def register(module: AnsibleModule) -> dict[str, Any]:
     path, before = module.params["record"], read_record(module.params["record"])
     revoked = read_record(module.params["revoked"])
     if came_back := sorted(name for name, key in wanted.items() if any(key in keys for keys in revoked.values())):
-        raise FlowerError(
+        raise RegistrationError(
             f"{came_back[0]} has a key that was taken out of the fleet; allowed: a new one, which provision.yml makes "
             "once keys/supernode is removed in its folder"
         )
@@ -168,7 +106,7 @@ def register(module: AnsibleModule) -> dict[str, Any]:
     with Registry(module) as registry:
         try:
             known = registry.node_ids()
-        except FlowerError:
+        except RegistrationError:
             if not module.check_mode:
                 raise
             known = {entry["node_id"] for entry in before.values()}  # a SuperLink that is down would know as many
@@ -215,7 +153,7 @@ def main() -> None:
     )
     try:
         module.exit_json(**register(module))
-    except FlowerError as fault:
+    except RegistrationError as fault:
         module.fail_json(msg=str(fault))
 
 
