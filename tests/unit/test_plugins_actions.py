@@ -124,7 +124,9 @@ def test_rounds_that_were_shown_are_not_shown_again(tmp_path: Path) -> None:
 
 
 def test_says_where_nothing_keeps_the_status_any_more(tmp_path: Path) -> None:
-    run = run_folder(tmp_path, follower=f"{os.getpid()} flower-follower-0a1b")  # after a reboot, the number of another process
+    run = run_folder(
+        tmp_path, follower=f"{os.getpid()} flower-follower-0a1b"
+    )  # after a reboot, the number of another process
     (run / "status.json").unlink()
     _, _, result = act(tmp_path, "follow_run", {"folder": str(run)})
     assert result["status"] == "unfollowed"

@@ -124,7 +124,7 @@ class FlowerError(Exception):
 
 
 class Flower:
-    """Flower's command, with the connection named fleet in the `config.toml` of `flwr_home`; started when first called."""
+    """Flower's command, with the connection named fleet of `flwr_home`; started when it is first called."""
 
     def __init__(self, flwr: str, flwr_home: str, folder: str) -> None:
         """`flwr` is the command's path, and `folder` one for what Python says where it falls."""

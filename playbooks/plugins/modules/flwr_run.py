@@ -85,7 +85,8 @@ class Runs:
     def call(self, *words: str) -> dict[str, Any]:
         """Run flwr; ends the module when it reports a fault."""
         try:
-            return self.flower.call(*words)
+            answer: dict[str, Any] = self.flower.call(*words)
+            return answer
         except FlowerError as refused:
             self.fail(words[0], refused)
             raise
@@ -120,7 +121,9 @@ class Runs:
             return []
         active = self.active()
         if held := [run_id for run_id in active if self.followed(run_id) < limit]:
-            line = f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
+            line = (
+                f"run {held[0]} is followed by another playbook; wait for its end, or stop it with playbooks/stop.yml"
+            )
             self.flower.end()
             self.module.fail_json(msg=line, user_errors=[line])
         if not self.module.check_mode and os.path.exists(f"{self.home}/runs/{SUBMITTING}"):

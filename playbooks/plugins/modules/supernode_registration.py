@@ -65,7 +65,8 @@ class Registry:
     def call(self, verb: str, *arguments: str) -> dict[str, Any]:
         """Run `flwr supernode VERB`; raises RegistrationError where Flower reports a fault."""
         try:
-            return self._flower.call("supernode", verb, *arguments)
+            answer: dict[str, Any] = self._flower.call("supernode", verb, *arguments)
+            return answer
         except FlowerError as fault:
             raise RegistrationError(f"flwr supernode {verb} failed: {fault}") from fault
 
