@@ -107,6 +107,11 @@ SUPERLINK = (
     Seam(_LINK, "SqlLinkState.delete_node", "25f36ea18a8cf615"),
     Seam(_LINK, "SqlLinkState.store_traffic", "cc82e5eaf2bb9665"),
     Seam(_LINK, "SqlLinkState.get_run_info", "b6686f297300ab70"),
+    Seam(_LINK, "SqlLinkState.create_run", "37e430ddba6bf096"),
+    Seam(_SQL, "SqlCoreState.create_task", "e993354ed196d6c2"),
+    Seam(_LINK_RUNTIME, "acquire_task", "bd7f7507d885b317"),
+    Seam("flwr.supercore.routers.runtime.router", "acquire_task", "dd75481efa7c4a7c"),
+    Seam("flwr.supercore.superexec.run_superexec", "run_superexec", "d11f4e7fbc8f0b12"),
 )
 DIRECT = (
     Seam("fastapi.applications", "FastAPI.__call__", "751d6592f91fc416"),

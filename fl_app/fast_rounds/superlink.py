@@ -10,6 +10,7 @@ from fast_rounds import launch, seams
 
 def main() -> None:
     """Run `flower-superlink`."""
+    import os
     from importlib import import_module
 
     from flwr.superlink.cli import flower_superlink
@@ -21,6 +22,7 @@ def main() -> None:
             hold,
             identity,
             message_rows,
+            new_runs,
             object_rows,
             parcel_database,
             parcel_server,
@@ -34,7 +36,9 @@ def main() -> None:
         )
         direct.install(routes, holds)
         hold.install(holds)
-        for part in (expiry, identity, message_rows, object_rows, run_status, traffic):
+        for part in (expiry, identity, message_rows, new_runs, object_rows, run_status, traffic):
             part.install()
+        # The executor's question is held: it need not wait before the next.
+        os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")
         launch.install(import_module("flwr.superlink.cli.flower_superlink"))
     flower_superlink()
