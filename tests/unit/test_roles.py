@@ -8,13 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ansible.module_utils
 import pytest
 import yaml
 from ansible.module_utils import basic
 
 from fleet import app
 from fleet.settings import FLEET
-from unit.driving import ACTIONS, MODULES, ROOT
+from unit.driving import ACTIONS, MODULE_UTILS, MODULES, ROOT
 
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta" / "argument_specs.yml").is_file())
 
@@ -80,6 +81,12 @@ def test_every_line_to_uncomment_in_the_variable_file_is_a_setting_that_may_have
     assert offered
     for name, value in offered:
         settings[name].check(yaml.safe_load(value), "inventory/group_vars/all.yml")
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what modules share be found where Ansible would put it."""
+    monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(MODULE_UTILS)])
 
 
 def load(path: Path) -> ModuleType:
