@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 STANDIN = Path(__file__).parent / "standin_flwr.py"
@@ -49,6 +52,12 @@ class StandIn:
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> StandIn:
-    """A stand-in for `flwr` on a server of its own."""
-    return StandIn(tmp_path / "server")
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    """A stand-in for `flwr` on a server of its own; followers of runs that have not ended end with it."""
+    made = StandIn(tmp_path / "server")
+    yield made
+    for path in made.home.glob("runs/*/follower"):
+        with suppress(psutil.NoSuchProcess):
+            follower = psutil.Process(int(path.read_text().split()[0]))
+            if str(made.venv) in " ".join(follower.cmdline()):
+                follower.kill()
