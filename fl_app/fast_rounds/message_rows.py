@@ -32,7 +32,8 @@ ALL = ", ".join(COLUMNS)
 Row = dict[str, Any]
 
 
-def _rows(found: list[tuple[Any, ...]]) -> list[Row]:
+def as_rows(found: list[tuple[Any, ...]]) -> list[Row]:
+    """Return rows of `COLUMNS` with their names."""
     return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
 
@@ -70,12 +71,12 @@ def _claim_message_ins_rows(
             *whose,
             -1 if limit is None else limit,
         )
-    return _rows(claimed)
+    return as_rows(claimed)
 
 
 def _load_message_ins_rows(self: SqlLinkState, message_ids: set[str]) -> list[Row]:
     with self.session() as session:
-        rows = _rows(Statements(session).of(f"SELECT {ALL} FROM message_ins WHERE message_id IN", message_ids))
+        rows = as_rows(Statements(session).of(f"SELECT {ALL} FROM message_ins WHERE message_id IN", message_ids))
     return sorted(rows, key=lambda row: (row["created_at"], row["message_id"]))
 
 
@@ -83,7 +84,7 @@ def _check_stored_messages(self: SqlLinkState, message_ids: set[str], run_id: in
     """Delete those that nobody may have any more: expired, of no run, or of a node that is not in its federation."""
     with self.session() as session:
         sql = Statements(session)
-        rows = _rows(sql.of(f"SELECT {ALL} FROM message_ins WHERE message_id IN", message_ids))
+        rows = as_rows(sql.of(f"SELECT {ALL} FROM message_ins WHERE message_id IN", message_ids))
         if run_id is not None and any(row["run_id"] != uint64_to_int64(run_id) for row in rows):
             raise ValueError("`message_ids` contains invalid IDs")
         runs = {row["run_id"] for row in rows}

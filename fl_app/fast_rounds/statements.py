@@ -30,10 +30,10 @@ class Statements:
         if several:
             self._connection.exec_driver_sql(statement, several)
 
-    def of(self, statement: str, among: Iterable[str], *parameters: Any) -> Rows:
-        """Run one that ends in `… IN`, with a list of values that may be long; return all its rows."""
+    def of(self, statement: str, among: Iterable[str | int], *parameters: Any, ending: str = "") -> Rows:
+        """Run one that ends in `… IN`, with a list of values that may be long, and `ending`; return all its rows."""
         values, rows = list(among), []
         for start in range(0, len(values), AT_ONCE):
             part = values[start : start + AT_ONCE]
-            rows += self.do(f"{statement} ({','.join('?' * len(part))})", *parameters, *part)
+            rows += self.do(f"{statement} ({','.join('?' * len(part))}) {ending}", *parameters, *part)
         return rows

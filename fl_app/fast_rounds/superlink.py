@@ -26,6 +26,7 @@ def main() -> None:
             object_rows,
             parcel_database,
             parcel_server,
+            reply_rows,
             run_status,
             traffic,
         )
@@ -36,7 +37,7 @@ def main() -> None:
         )
         direct.install(routes, holds)
         hold.install(holds)
-        for part in (expiry, identity, message_rows, new_runs, object_rows, run_status, traffic):
+        for part in (expiry, identity, message_rows, new_runs, object_rows, reply_rows, run_status, traffic):
             part.install()
         # The executor's question is held: it need not wait before the next.
         os.environ.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.01")
