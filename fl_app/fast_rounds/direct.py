@@ -1,4 +1,4 @@
-"""Requests of SuperNodes and apps go straight to Flower's handlers: a thread each, in which all of it is done.
+"""Requests of SuperNodes and apps go straight to Flower's handlers: one thread does all of it, one after the other.
 
 On its way through FastAPI a request passes nine layers, is looked up in a tree of routers, and is handed from thread to
 thread for each thing that its handler needs: three quarters of what a SuperLink computes. Here Flower's own functions
@@ -13,13 +13,14 @@ import inspect
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import Response
 from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.dependencies.runtime import get_runtime_handlers, get_runtime_state
+from flwr.supercore.dependencies.superexec import authenticate_superexec_request
 from flwr.supercore.dependencies.task import authenticate_task
 from flwr.supercore.dependencies.version import VersionDependency
 from flwr.supercore.error import http_error_translator
@@ -31,22 +32,27 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fast_rounds.hold import HELD, Answer, Holds
 
-THREADS = 4  # one computes at a time, and they wait for the database's disk: more would only take turns
+THREADS = 1  # one computes at a time, and SQLite has whoever finds it busy sleep a while and ask again
+WAITING_THREADS = 40  # of handlers that may wait for something else, as many as FastAPI has for all
 Needs = Callable[[Request], dict[str, Any]]
-UNUSED = frozenset({"_tracing"})  # asked for by a handler for what it does around it, which here is off
+# What a handler asks for because of what that does around it: tracing is off here, and `Route.needs` authenticates.
+UNUSED = frozenset({"_tracing", "_auth"})
+ACQUIRE = "/v1/runtime/acquire-task"  # is held until there is a task
+CONNECTOR = "/v1/runtime/get-connector"  # may ask another server
 
 
 @dataclass(frozen=True)
 class Route:
     """Flower's handler of a path, the names of what it takes, and what authenticates a request and finds that.
 
-    `unused`: the names of what it takes and does not look at.
+    `unused`: the names of what it takes and does not look at. `waits`: whether it may wait for something else.
     """
 
     handler: Callable[..., Any]
     names: frozenset[str]
     needs: Needs
     unused: frozenset[str] = frozenset()
+    waits: bool = False
 
 
 class RefusedError(Exception):
@@ -68,24 +74,34 @@ def superlink() -> dict[str, Route]:
 
     if extensions.get_middleware():
         return {}
-    return _routes(fleet, of_a_node) | _routes(runtime, _of_a_task("SuperLink"))
+    return _routes(fleet, of_a_node) | _runtime("SuperLink")
 
 
 def supernode() -> dict[str, Route]:
     """Return the routes of a SuperNode."""
-    return _routes(runtime, _of_a_task("SuperNode"))
+    return _runtime("SuperNode")
 
 
-def _of_a_task(component: str) -> Needs:
+def _runtime(component: str) -> dict[str, Route]:
+    """Return the routes of apps and their executor."""
     version = VersionDependency(component_name=component, connection_name=f"Caller <-> {component} Runtime API")
 
-    def needs(request: Request) -> dict[str, Any]:
+    def of_a_task(request: Request) -> dict[str, Any]:
         version(request)
         state = get_runtime_state(request)
         task = authenticate_task(request, request.headers.get(TASK_TOKEN_HEADER), state)
         return {"state": state, "task": task, "handlers": get_runtime_handlers(request)}
 
-    return needs
+    def of_an_executor(request: Request) -> dict[str, Any]:
+        version(request)
+        state = get_runtime_state(request)
+        authenticate_superexec_request(request, state, "/flwr.proto.Runtime/AcquireTask")
+        return {"state": state, "handlers": get_runtime_handlers(request)}
+
+    routes = _routes(runtime, of_a_task)
+    if ACQUIRE in routes:
+        routes[ACQUIRE] = replace(routes[ACQUIRE], needs=of_an_executor)
+    return routes | {path: replace(routes[path], waits=True) for path in (ACQUIRE, CONNECTOR) if path in routes}
 
 
 def _routes(router: Any, needs: Needs) -> dict[str, Route]:
@@ -110,6 +126,7 @@ def install(routes: dict[str, Route], holds: Holds | None = None) -> None:
         return
     stock = FastAPI.__call__
     threads = ThreadPoolExecutor(THREADS, "direct")
+    waiting = ThreadPoolExecutor(WAITING_THREADS, "direct-waiting")
 
     async def call(self: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
         route = routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -122,7 +139,8 @@ def install(routes: dict[str, Route], holds: Holds | None = None) -> None:
         request = Request({**scope, "app": self, "state": {**scope.get("state", {})}})
 
         async def ask() -> bytes:
-            return await asyncio.get_running_loop().run_in_executor(threads, _answer, route, request, body)
+            executor = waiting if route.waits else threads
+            return await asyncio.get_running_loop().run_in_executor(executor, _answer, route, request, body)
 
         try:
             answer = await holds.answer(scope, body, ask, receive) if holds else Answer(await ask(), held=False)

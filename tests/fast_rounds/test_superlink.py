@@ -58,9 +58,13 @@ def requests(node_id: int) -> list[tuple[str, bytes]]:
     return asked + [(f"/v1/fleet/{name}", message.SerializeToString()) for name, message in of_the_node.items()]
 
 
-async def answers(signed: bool) -> Answers:
-    """Return what a SuperLink says to each request, of nobody or signed by a node that it knows."""
+async def answers(signed: bool, secret: bytes | None = None) -> Answers:
+    """Return what a SuperLink says to each request, of nobody or signed by a node that it knows.
+
+    `secret`: what its executors are asked to prove that they know.
+    """
     app = create_app()
+    app.state.superexec_auth_secret = secret
     key = public_key_to_bytes(PUBLIC)
     node_id = app.state.linkstate_factory.state().create_node(NOOP_FLWR_AID, "", key, 30)
     said: Answers = {}
@@ -108,18 +112,20 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     return install
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_the_direct_way_gives_stocks_answers(handled: Callable[[], list[str]], signed: bool) -> None:
-    stock = asyncio.run(answers(signed))
+@pytest.mark.parametrize(("signed", "secret"), [(False, None), (False, bytes(32)), (True, None)])
+def test_the_direct_way_gives_stocks_answers(
+    handled: Callable[[], list[str]], signed: bool, secret: bytes | None
+) -> None:
+    stock = asyncio.run(answers(signed, secret))
     went = handled()
-    assert asyncio.run(answers(signed)) == stock
+    assert asyncio.run(answers(signed, secret)) == stock
     whole = {path.rsplit("/", 1)[1]: status for (path, case), (status, _, _) in stock.items() if case == "whole"}
     if signed:
         assert {f"/v1/fleet/{name}" for name in whole} <= set(went)
         assert whole.pop("send-node-heartbeat") == whole.pop("pull-messages") == 200
         assert all(status >= 400 for status in whole.values())
     else:
-        assert went == []
+        assert went == ([] if secret else [direct.ACQUIRE])  # without a secret any executor of this machine may ask
         assert set(whole.values()) == {401}
 
 
