@@ -25,6 +25,9 @@ class Bell:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let this thread's rings be one, in the end: who waits is to find all that is done within."""
+        if hasattr(self._later, "rings"):  # within another such block, whose end is the end of this one
+            yield
+            return
         self._later.rings = 0
         try:
             yield

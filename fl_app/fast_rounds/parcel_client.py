@@ -5,8 +5,8 @@ What has come is given from memory when flwr asks for it. Where nothing came, fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from types import ModuleType
@@ -14,7 +14,13 @@ from typing import Any
 
 from flwr.app import Message
 from flwr.app.message.arraychunk import ArrayChunk
-from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+)
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, iterate_object_tree
 from flwr.supercore.object_store import ObjectStore
 
@@ -22,6 +28,7 @@ from fast_rounds import parcels
 
 Contents = Iterator[tuple[str, bytes]]
 _sending: ContextVar[Callable[[int], Contents] | None] = ContextVar("sending", default=None)
+_arrived: ContextVar[Container[str]] = ContextVar("arrived", default=())
 
 
 @contextmanager
@@ -34,6 +41,17 @@ def sending(contents: Callable[[int], Contents]) -> Iterator[None]:
         _sending.reset(token)
 
 
+def sending_objects(messages: list[Message]) -> AbstractContextManager[None]:
+    """Let these messages, when they are pushed within, take their objects along."""
+    return sending(lambda limit: _of_messages(messages, limit))
+
+
+def at_hand(object_ids: Iterable[str]) -> bool:
+    """Return whether all these came with what was pulled last in this thread: to pull them takes no time."""
+    arrived = _arrived.get()
+    return all(object_id in arrived for object_id in object_ids)
+
+
 def _came(client: Any) -> parcels.Parcel:
     """Return what came last through a client, and what the other side takes."""
     kept: parcels.Parcel = vars(client).setdefault("_parcel", parcels.Parcel())
@@ -42,17 +60,19 @@ def _came(client: Any) -> parcels.Parcel:
 
 def install(client: type) -> None:
     """Let a client of the Fleet or Runtime API take objects with messages, and send them so where they are taken."""
-    names = ("PullMessages", "PullObject", "PushMessages")
+    names = ("PullMessages", "PullObject", "ConfirmMessageReceived", "PushMessages")
     stock: dict[str, Any] = {name: getattr(client, name) for name in names}
 
     @wraps(stock["PullMessages"])
     def pull_messages(self: Any, request: Any) -> Any:
         asked = type(request).FromString(request.SerializeToString())  # it may be asked once more
         parcels.attach(asked, takes=parcels.LIMIT)
-        _came(self).objects = {}
+        known = _came(self)
+        known.objects, known.confirmed = {}, set()
         response = stock["PullMessages"](self, asked)
-        parcel, known = parcels.detach(response), _came(self)
-        known.objects = parcel.objects
+        parcel = parcels.detach(response)
+        known.objects, known.confirmed = parcel.objects, parcel.confirmed
+        _arrived.set(known.objects)
         if response.messages_list:
             known.takes = parcel.takes
         return response
@@ -64,17 +84,25 @@ def install(client: type) -> None:
             return stock["PullObject"](self, request)
         return PullObjectResponse(object_found=True, object_available=True, object_content=content)
 
+    @wraps(stock["ConfirmMessageReceived"])
+    def confirm_message_received(self: Any, request: ConfirmMessageReceivedRequest) -> Any:
+        if request.message_object_id in _came(self).confirmed:
+            return ConfirmMessageReceivedResponse()
+        return stock["ConfirmMessageReceived"](self, request)
+
     @wraps(stock["PushMessages"])
     def push_messages(self: Any, request: Any) -> Any:
         contents, takes = _sending.get(), _came(self).takes
         _came(self).objects = {}  # the message is answered: they were needed before
+        _arrived.set(())
         if contents is not None and takes:
             given = type(request).FromString(request.SerializeToString())
             parcels.attach(given, contents(takes))
             request = given
         return stock["PushMessages"](self, request)
 
-    for name, function in zip(names, (pull_messages, pull_object, push_messages), strict=True):
+    functions = (pull_messages, pull_object, confirm_message_received, push_messages)
+    for name, function in zip(names, functions, strict=True):
         setattr(client, name, function)
 
 
@@ -96,7 +124,7 @@ def install_app(module: ModuleType) -> None:
     stock = vars(module)["push_message"]
 
     def push_message(client: Any, message: Message, context: Any) -> None:
-        with sending(lambda limit: _of_messages([message], limit)):
+        with sending_objects([message]):
             stock(client, message, context)
 
     vars(module)["push_message"] = push_message
@@ -109,7 +137,7 @@ def install_grid(grid: type) -> None:
     @wraps(stock)
     def try_push_messages(self: Any, run_id: int, messages: Iterable[Message]) -> Any:
         several = list(messages)
-        with sending(lambda limit: _of_messages(several, limit)):
+        with sending_objects(several):
             return stock(self, run_id, several)
 
     setattr(grid, "_try_push_messages", try_push_messages)  # noqa: B010

@@ -1,17 +1,18 @@
 """Who is asked for messages: SuperLink and SuperNode hand their objects out with them, and take them with replies.
 
+A message whose objects all went along is received: it need not be confirmed in a request of its own. A SuperNode gives
+a ClientApp its message with the rest of its task, and takes the reply with the task's end (`task_parcel_server.py`).
+
 Flower's own handlers do the rest, unchanged: they see a message without objects, as stock's clients send it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
-
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
 from fast_rounds import parcels
 from fast_rounds.direct import Route
@@ -54,8 +55,12 @@ def _pull(handler: Callable[..., Any], give: Give, whole: Callable[[Any], Abstra
             response = handler(request=request, state=state, **words)
             if response.messages_list:  # else it stays empty, and is held
                 run_id = response.messages_list[0].metadata.run_id
-                ids = _ids(response.message_object_trees)
-                parcels.attach(response, give(state, run_id, ids, takes).items(), takes=parcels.LIMIT)
+                given = give(state, run_id, parcels.ids_of(response.message_object_trees), takes)
+                trees = response.message_object_trees
+                confirmed = [tree.object_id for tree in trees if given.keys() >= set(parcels.ids_of([tree]))]
+                for message_id in confirmed:
+                    state.object_store.delete(message_id)  # as the handlers of ConfirmMessageReceived do
+                parcels.attach(response, given.items(), takes=parcels.LIMIT, confirmed=confirmed)
         return response
 
     return pull
@@ -88,10 +93,6 @@ def _says_what_it_takes(handler: Callable[..., Any]) -> Any:
         return response
 
     return said
-
-
-def _ids(trees: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(node.object_id for tree in trees for node in iterate_object_tree(tree)))
 
 
 def from_memory(state: Any, run_id: int, ids: list[str], limit: int) -> Objects:

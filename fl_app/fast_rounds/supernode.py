@@ -32,6 +32,7 @@ def _install() -> None:
         parcel_client,
         parcel_server,
         supernode_loop,
+        task_parcel_server,
     )
     from fast_rounds.bell import Bell
     from fast_rounds.pace import supernode_floor
@@ -48,7 +49,7 @@ def _install() -> None:
         take=lambda _: parcel_server.into_memory,
         whole=lambda _: bell.held(),
     )
-    direct.install(routes)
+    direct.install(task_parcel_server.install(routes, bell.held))
     parcel_client.install(FleetHttpClient)
     supernode_loop.install(bell, supernode_floor(partitions if isinstance(partitions, int) else None))
     objects.install(start_client_internal)

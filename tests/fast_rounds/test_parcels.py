@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from flwr.app.message.arraychunk import ArrayChunk
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse, PushMessagesRequest, PushMessagesResponse
-from flwr.proto.message_pb2 import Message, Metadata, ObjectTree, PullObjectRequest, PullObjectResponse
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+    Message,
+    Metadata,
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+)
 from flwr.supercore.inflatable.inflatable_object import get_object_id
 
 from bench.fleet import Fleet
-from fast_rounds import parcel_client, parcel_database, parcel_server, parcels
+from fast_rounds import objects, parcel_client, parcel_database, parcel_server, parcels
 from fast_rounds.direct import Route
 from link_state import link, rows
 
@@ -34,14 +43,15 @@ def of_a_run(objects: dict[str, bytes]) -> dict[str, Any]:
 
 
 def test_what_is_attached_is_taken_off_and_is_nothing_to_stock() -> None:
-    objects = dict([an_object(1), an_object(100_000)])
+    given = dict([an_object(1), an_object(100_000)])
     message = PullMessagesResponse(**of_a_run({}))
     plain = message.SerializeToString()
-    parcels.attach(message, objects.items(), takes=5)
+    other = PullObjectRequest(object_id="two")
+    parcels.attach(message, given.items(), takes=5, confirmed=["one"], enclosed=other)
     sent = message.SerializeToString()
     stock = PullMessagesResponse.FromString(sent)
     assert stock.messages_list == message.messages_list
-    assert parcels.detach(stock) == parcels.Parcel(objects, takes=5)
+    assert parcels.detach(stock) == parcels.Parcel(given, 5, {"one"}, other.SerializeToString())
     assert stock.SerializeToString() == plain
     assert parcels.detach(stock) == parcels.Parcel()
 
@@ -54,10 +64,13 @@ def test_what_is_no_parcel_is_left_out() -> None:
 
 
 class Superlink:
-    """A client of one that attaches `gives` to its messages, and takes `takes` bytes; all requests are kept."""
+    """A client of one that attaches `gives` to its messages, and takes `takes` bytes; all requests are kept.
+
+    `confirms`: the messages that it takes for received.
+    """
 
     def __init__(self, gives: dict[str, bytes], takes: int = parcels.LIMIT) -> None:
-        self.gives, self.takes = gives, takes
+        self.gives, self.takes, self.confirms = gives, takes, list[str]()
         self.asked: list[str] = []
         self.brought: list[parcels.Parcel] = []
 
@@ -65,12 +78,18 @@ class Superlink:
         self.asked.append("PullMessages")
         assert parcels.detach(request).takes == parcels.LIMIT
         response = PullMessagesResponse(**of_a_run(self.gives))
-        parcels.attach(response, self.gives.items() if self.takes else (), self.takes)
+        parcels.attach(response, self.gives.items() if self.takes else (), self.takes, self.confirms)
         return response
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
         self.asked.append("PullObject")
         return PullObjectResponse(object_found=False)
+
+    def ConfirmMessageReceived(  # noqa: N802
+        self, request: ConfirmMessageReceivedRequest
+    ) -> ConfirmMessageReceivedResponse:
+        self.asked.append("ConfirmMessageReceived")
+        return ConfirmMessageReceivedResponse()
 
     def PushMessages(self, request: PushMessagesRequest) -> PushMessagesResponse:  # noqa: N802
         self.asked.append("PushMessages")
@@ -87,9 +106,9 @@ def client() -> type[Superlink]:
 
 
 def test_what_came_with_a_message_is_not_asked_for(client: type[Superlink]) -> None:
-    objects = dict([an_object(10)])
-    (object_id, content) = next(iter(objects.items()))
-    superlink = client(objects)
+    given = dict([an_object(10)])
+    (object_id, content) = next(iter(given.items()))
+    superlink = client(given)
     assert superlink.PullMessages(PullMessagesRequest()).messages_list
     answer = superlink.PullObject(PullObjectRequest(object_id=object_id))
     assert (answer.object_found, answer.object_available, answer.object_content) == (True, True, content)
@@ -98,6 +117,43 @@ def test_what_came_with_a_message_is_not_asked_for(client: type[Superlink]) -> N
     superlink.gives = {}
     superlink.PullMessages(PullMessagesRequest())  # the next message: what came before is forgotten
     assert not superlink.PullObject(PullObjectRequest(object_id=object_id)).object_found
+
+
+def test_a_message_is_confirmed_where_it_is_not_yet(client: type[Superlink]) -> None:
+    superlink = client(dict([an_object(10)]))
+    superlink.confirms = ["one"]
+    superlink.PullMessages(PullMessagesRequest())
+    for name in ("one", "another"):
+        superlink.ConfirmMessageReceived(ConfirmMessageReceivedRequest(message_object_id=name))
+    assert superlink.asked == ["PullMessages", "ConfirmMessageReceived"]
+    superlink.confirms = []
+    superlink.PullMessages(PullMessagesRequest())
+    superlink.ConfirmMessageReceived(ConfirmMessageReceivedRequest(message_object_id="one"))
+    assert superlink.asked[2:] == ["PullMessages", "ConfirmMessageReceived"]
+
+
+def test_what_came_along_is_at_hand_until_the_message_is_answered(
+    client: type[Superlink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, threaded = ModuleType("run_clientapp"), list[list[str]]()
+
+    def stock(object_ids: list[str], pull: Callable[[str], bytes], **settings: Any) -> dict[str, bytes]:
+        threaded.append(object_ids)
+        assert settings["max_time"] == 5
+        return {object_id: b"" for object_id in object_ids}
+
+    monkeypatch.setattr(objects, "pull_objects", stock)
+    objects.install(module)
+    pull = vars(module)["pull_objects"]
+    there, other = an_object(10), an_object(20)
+    superlink = client(dict([there]))
+    superlink.PullMessages(PullMessagesRequest())
+    assert pull([there[0]], lambda _: b"content", max_time=5) == {there[0]: b"content"}
+    assert threaded == []
+    pull([there[0], other[0]], lambda _: b"content", max_time=5)
+    superlink.PushMessages(PushMessagesRequest())
+    pull([there[0]], lambda _: b"content", max_time=5)
+    assert threaded == [[there[0], other[0]], [there[0]]]
 
 
 @pytest.mark.parametrize(("takes", "brought"), [(parcels.LIMIT, ["small", "large"]), (500, ["small"]), (0, [])])
@@ -159,6 +215,38 @@ def test_a_push_session_ends_when_all_came_with_the_message(tmp_path: Path) -> N
     assert taken == {object_id}
     found = rows(state, [run])
     assert [found[table] for table in found if "session" in table] == [[], [], []]
+
+
+@pytest.mark.parametrize("takes", [parcels.LIMIT, 60])
+def test_a_message_is_received_when_all_its_objects_went_along(tmp_path: Path, takes: int) -> None:
+    """`takes` 60 bytes: one of two."""
+    state, (run, _) = link(tmp_path / "link.db")
+    small, large = an_object(10), an_object(100)
+    trees = [ObjectTree(object_id=object_id) for object_id, _ in (small, large)]
+    session = state.start_session(run)
+    for tree in trees:
+        state.preregister_object_tree(tree, session)
+    for object_id, content in (small, large):
+        assert state.store_object(run, session, object_id, content)
+
+    def handler(request: Any, state: Any) -> PullMessagesResponse:
+        messages = [Message(metadata=Metadata(run_id=run))]
+        return PullMessagesResponse(messages_list=messages, message_object_trees=trees)
+
+    path = "/v1/runtime/pull-messages"
+    routes = parcel_server.install(
+        {path: Route(handler, frozenset({"request", "state"}), needs=lambda _: {})},
+        parcel_database.give,
+        parcel_database.take,
+        lambda state: state.session(),
+    )
+    request = PullMessagesRequest()
+    parcels.attach(request, takes=takes)
+    came = parcels.detach(routes[path].handler(request=request, state=state))
+    gone = {small[0]} if takes == 60 else {small[0], large[0]}
+    assert came.confirmed == came.objects.keys() == gone
+    assert {object_id for object_id, _ in (small, large) if state.object_store.get(object_id) is None} == gone
+    assert handler(request, state) == routes[path].handler(request=PullMessagesRequest(), state=state)
 
 
 def test_a_question_without_messages_stays_empty_so_that_it_is_held() -> None:
