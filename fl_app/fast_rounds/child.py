@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import traceback
-import weakref
 from collections.abc import Callable
 
 SAID = 87  # exit status of a process that ended as flwr's do: it has told the SuperNode itself how it went
@@ -17,14 +16,16 @@ SAID = 87  # exit status of a process that ended as flwr's do: it has told the S
 def _clientapp() -> None:
     from importlib import import_module
 
-    from flwr.supercore.runtime import RuntimeHttpClient
+    from flwr.supercore.inflatable import inflatable_utils
     from flwr.supernode.cli import flwr_clientapp
 
-    from fast_rounds import heartbeats, parcel_client, silence, unpacked
+    from fast_rounds import heartbeats, objects, parcel_client, silence, unpacked
+    from fast_rounds.clientapp_client import ClientAppClient
 
     module = import_module("flwr.supernode.runtime.run_clientapp")
-    parcel_client.install(RuntimeHttpClient)
+    vars(module)["RuntimeHttpClient"] = ClientAppClient
     parcel_client.install_app(module)
+    objects.install(inflatable_utils)
     heartbeats.install(module)
     silence.install()
     unpacked.install(module)
@@ -86,8 +87,6 @@ def _as_new() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     exit_handler.registered_exit_handlers.clear()
-    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
-        inherited.atexit = False  # torch has hundreds, a third of what a message costs; they free what dies anyway
     np.random.seed()  # Python's own random does so by itself
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()

@@ -11,6 +11,7 @@ import socket
 import sys
 
 from fast_rounds import forks, warm
+from fast_rounds.large_pages import LargePages
 
 FIRST = 3  # the first file descriptor that is handed over: sd_listen_fds(3)
 
@@ -27,6 +28,7 @@ def main() -> None:
     server = forks.Forks(warm=keeps_warm, tells=setting != "off")
     if keeps_warm:
         warm.import_ahead([*warm.SHARED, *warm.preload()])
+        LargePages().collapse()
     server.listen(listener)
 
 

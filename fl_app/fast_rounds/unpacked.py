@@ -20,13 +20,13 @@ def install(module: ModuleType) -> None:
     stock = vars(module)["install_from_fab"]
 
     def install_from_fab(fab_file: bytes, *, skip_prompt: bool) -> Path:
-        folder = _folder(fab_file)
-        return folder if folder and folder.is_dir() else stock(fab_file, skip_prompt=skip_prompt)
+        found = folder(fab_file)
+        return found if found and found.is_dir() else stock(fab_file, skip_prompt=skip_prompt)
 
     vars(module)["install_from_fab"] = install_from_fab
 
 
-def _folder(bundle: bytes) -> Path | None:
+def folder(bundle: bytes) -> Path | None:
     """Return where stock unpacks a bundle to; None where it cannot be told, and stock says what is wrong with it."""
     try:
         with zipfile.ZipFile(BytesIO(bundle)) as files:

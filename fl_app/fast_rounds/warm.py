@@ -11,12 +11,14 @@ import json
 import os
 import socket
 import sys
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
 import eager_torch
 from fast_rounds import child
 from fast_rounds.forks import Forks
+from fast_rounds.large_pages import LargePages
 from fast_rounds.launch import Commands
 
 WARNING = 30
@@ -30,8 +32,9 @@ SHARED = (
     "flwr.clientapp",
     "httpcore",
     "numpy.random",
+    "fast_rounds.clientapp_client",
     "fast_rounds.heartbeats",
-    "fast_rounds.parcel_client",
+    "fast_rounds.objects",
     "fast_rounds.silence",
     "fast_rounds.unpacked",
 )
@@ -64,11 +67,14 @@ def order(command: list[str], quiet: bool, answer: bool = False) -> bytes:
 def start(preload: Iterable[str]) -> Warm:
     """Fork the warm process and return this process's end of it."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pages = LargePages()
+    pages.collapse()  # before the fork, so that both share them
     if os.fork() == 0:
         here.close()
         try:
             forks = Forks(warm=True, tells=True)
             import_ahead(preload)
+            pages.collapse()
             forks.serve(there)
         finally:
             os._exit(0)
@@ -88,7 +94,20 @@ def import_ahead(names: Iterable[str]) -> None:
         except Exception as error:
             log(WARNING, "fast_rounds: %s cannot be imported ahead: %s", name, " ".join(str(error).split()))
     eager_torch.without_compiler()
+    rehearse()
+    for ours in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        ours.atexit = False  # torch has hundreds, a third of what a message costs; they free what dies anyway
     gc.freeze()  # children's collections leave what is here alone, and so share its memory
+
+
+def rehearse() -> None:
+    """Do ahead what each ClientApp's process does; where that fails, forks take longer."""
+    try:
+        importlib.import_module("fast_rounds.rehearsal").rehearse()
+    except Exception as error:
+        from flwr.supercore import log
+
+        log(WARNING, "fast_rounds: the rehearsal failed, each ClientApp takes longer: %s", " ".join(str(error).split()))
 
 
 def preload() -> list[str]:
