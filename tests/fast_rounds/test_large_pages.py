@@ -90,9 +90,10 @@ def test_memory_is_put_into_large_pages_and_a_fork_leaves_what_it_shares() -> No
     )
     forked, own = done.stdout.splitlines()
     before, after, with_more, in_the_end, first, other = map(int, forked.split())
-    assert after - before >= 15 * SIZE // 1024
+    half = 8 * SIZE // 1024  # where memory is in pieces the kernel may not find a large page for each
+    assert after - before >= half
     assert with_more < SIZE // 1024 * 2  # what it wrote to is in small pages, and what it shares with them
-    assert in_the_end - with_more == pytest.approx(16 * SIZE // 1024, abs=2 * SIZE // 1024)
+    assert half <= in_the_end - with_more <= 18 * SIZE // 1024  # its own, and not what it shares
     assert (first, other, int(own)) == (2, 1, 1)
 
 
