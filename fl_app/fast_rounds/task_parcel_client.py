@@ -22,7 +22,7 @@ def install(client: type) -> None:
 
     @wraps(stock["PullTaskInput"])
     def pull_task_input(self: Any, request: Any) -> Any:
-        asked = type(request)()
+        asked = type(request).FromString(request.SerializeToString())
         parcels.attach(asked, takes=parcels.LIMIT)
         response = stock["PullTaskInput"](self, asked)
         enclosed = parcels.detach(response).enclosed
@@ -50,7 +50,7 @@ def install(client: type) -> None:
         parcels.attach(given, enclosed=reply)
         try:
             return stock["PushTaskOutput"](self, given)
-        except httpx.TransportError:
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
             # The connection has idled for as long as the app took, and may be closed just now. Flwr sends a task's end
             # once, for it has just sent the reply; where both had come, the task is over, and this is refused.
             return stock["PushTaskOutput"](self, given)

@@ -174,6 +174,17 @@ def test_what_was_not_asked_of_a_superlink_before_is_sent_the_stock_way(client: 
     assert superlink.brought == [parcels.Parcel()]
 
 
+def of_a_superlink(path: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a handler as a SuperLink has it, with objects in its database."""
+    routes = parcel_server.install(
+        {path: Route(handler, frozenset({"request", "state"}), needs=lambda _: {})},
+        parcel_database.give,
+        parcel_database.take,
+        lambda state: state.session(),
+    )
+    return routes[path].handler
+
+
 def test_a_superlink_writes_what_comes_with_a_message_and_asks_for_the_rest(tmp_path: Path) -> None:
     state, (run, _) = link(tmp_path / "link.db")
     there, missing, false = an_object(10), an_object(20), an_object(30)
@@ -187,15 +198,10 @@ def test_a_superlink_writes_what_comes_with_a_message_and_asks_for_the_rest(tmp_
         return PushMessagesResponse(objects_to_push=wanted, session_id=session)
 
     path = "/v1/runtime/push-messages"
-    routes = parcel_server.install(
-        {path: Route(handler, frozenset({"request", "state"}), needs=lambda _: {})},
-        parcel_database.give,
-        parcel_database.take,
-        lambda state: state.session(),
-    )
+    answer = of_a_superlink(path, handler)
     request = PushMessagesRequest(messages_list=[Message(metadata=Metadata(run_id=run))])
     parcels.attach(request, [there, (false[0], b"something else"), an_object(40)])
-    response = routes[path].handler(request=request, state=state)
+    response = answer(request=request, state=state)
     assert set(response.objects_to_push) == {missing[0], false[0], get_object_id(b"root")}
     assert [state.object_store.get(one) for one in known] == [there[1], b"", b""]
     (session,) = rows(state, [run])["object_push_sessions"]
@@ -233,20 +239,14 @@ def test_a_message_is_received_when_all_its_objects_went_along(tmp_path: Path, t
         messages = [Message(metadata=Metadata(run_id=run))]
         return PullMessagesResponse(messages_list=messages, message_object_trees=trees)
 
-    path = "/v1/runtime/pull-messages"
-    routes = parcel_server.install(
-        {path: Route(handler, frozenset({"request", "state"}), needs=lambda _: {})},
-        parcel_database.give,
-        parcel_database.take,
-        lambda state: state.session(),
-    )
+    answer = of_a_superlink("/v1/runtime/pull-messages", handler)
     request = PullMessagesRequest()
     parcels.attach(request, takes=takes)
-    came = parcels.detach(routes[path].handler(request=request, state=state))
+    came = parcels.detach(answer(request=request, state=state))
     gone = {small[0]} if takes == 60 else {small[0], large[0]}
     assert came.confirmed == came.objects.keys() == gone
     assert {object_id for object_id, _ in (small, large) if state.object_store.get(object_id) is None} == gone
-    assert handler(request, state) == routes[path].handler(request=PullMessagesRequest(), state=state)
+    assert handler(request, state) == answer(request=PullMessagesRequest(), state=state)
 
 
 def test_a_question_without_messages_stays_empty_so_that_it_is_held() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -233,15 +233,10 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_reply(
     assert ("output", "completed") in node.done
 
 
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
-
-
 def test_where_a_handler_is_missing_nothing_is_enclosed() -> None:
     routes = SuperNode().routes()
     del routes[task_parcel_server.PUSH]
-    assert task_parcel_server.install(routes, nothing) == routes
+    assert task_parcel_server.install(routes, nullcontext) == routes
 
 
 def test_a_bell_that_is_held_within_another_rings_in_the_end() -> None:
