@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from waits import wait_for
 
 DESCRIBE = Path(__file__).resolve().parents[2] / "roles/run/files/describe.py"
 
@@ -20,10 +25,25 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def described(environment: Path, image: Path, service: Path = Path("none")) -> dict[str, object]:
-    command = [environment / "bin/python", DESCRIBE, service, environment / "none", image]
-    found: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+def asked(python: Path, services: dict[str, tuple[str, Path]], image: Path = Path("none")) -> dict[str, Any]:
+    """Ask with files of supervisor's, as a fleet without root has them."""
+    question = {"device_tree": "none", "image": str(image), "units": None, "services": services}
+    command = [python, DESCRIBE, json.dumps(question, default=str)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
+
+
+def described(
+    environment: Path, image: Path, service: str = "supernode", home: Path = Path("none")
+) -> dict[str, object]:
+    found: dict[str, object] = asked(environment / "bin/python", {"pi": (service, home)}, image)["hosts"]["pi"]
+    return found
+
+
+def programs(home: Path) -> Path:
+    folder = home / "supervisor/programs"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def test_an_environment_has_the_gpu_of_the_last_batch_that_was_tried_there(environment: Path, tmp_path: Path) -> None:
@@ -55,20 +75,66 @@ def test_an_image_tells_its_own_versions(environment: Path, tmp_path: Path) -> N
         ("ExecStart=/bin/true", None),
     ],
 )
-def test_the_unit_tells_what_the_host_was_provisioned_with(
-    environment: Path, tmp_path: Path, line: str, framework: str | None
-) -> None:
-    unit = tmp_path / "flowerbed-none.service"
-    unit.write_text(f"[Service]\n{line}\n")
-    found = described(environment, tmp_path / "none", unit)
-    assert (found["provisioned"], found["framework"]) == (True, framework)
+def test_the_service_tells_what_the_host_was_provisioned_with(tmp_path: Path, line: str, framework: str | None) -> None:
+    (programs(tmp_path) / "supernode.conf").write_text(f"{line}\n")
+    found = described(Path(sys.prefix), tmp_path / "none", home=tmp_path)
+    # A supervisord that is not there runs nothing.
+    assert (found["provisioned"], found["framework"], found["service_age"]) == (True, framework, None)
+
+
+def test_a_host_without_its_service_is_not_provisioned(environment: Path, tmp_path: Path) -> None:
+    assert described(environment, tmp_path / "none", home=tmp_path)["provisioned"] is False
 
 
 def test_apps_that_have_a_user_of_their_own_have_a_unit_too(environment: Path, tmp_path: Path) -> None:
     def isolation(service: str) -> object:
-        return described(environment, tmp_path / "none", tmp_path / service)["isolation"]
+        return described(environment, tmp_path / "none", service, tmp_path)["isolation"]
 
-    assert isolation("supernode.service") == "subprocess"
-    (tmp_path / "clientapps.service").touch()
-    assert isolation("supernode.service") == "process"
-    assert isolation("superlink.service") is None
+    folder = programs(tmp_path)
+    assert isolation("supernode") == "subprocess"
+    (folder / "clientapps.service").touch()
+    assert isolation("supernode") == "process"
+    assert isolation("superlink") is None
+
+
+def test_its_facts_are_those_of_ansible(environment: Path) -> None:
+    """One name of a run is one value, whichever of the two asked for it."""
+    given = {"ANSIBLE_MODULE_ARGS": {"gather_subset": ["!all", "!min", "hardware", "platform"]}}
+    command = [sys.executable, "-m", "ansible.modules.setup"]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True)
+    module = json.loads(done.stdout)
+    facts = asked(environment / "bin/python", {})["facts"]
+    names = ("architecture", "processor_nproc", "memtotal_mb", "swaptotal_mb")
+    assert {name: facts[name] for name in names} == {name: module["ansible_facts"][f"ansible_{name}"] for name in names}
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Path]:
+    """A supervisord as a fleet without root has it, with a program that runs and one that is down."""
+    folder = programs(tmp_path).parent
+    for name, starts in (("superlink", "true"), ("supernode", "false")):
+        (folder / f"programs/{name}.conf").write_text(
+            f"[program:{name}]\ncommand=sleep 600\nautostart={starts}\nstartsecs=0\n"
+        )
+    with tempfile.TemporaryDirectory() as short:  # a socket's path may have 100 characters
+        (folder / "supervisord.conf").write_text(
+            f"[supervisord]\nlogfile={folder}/log\npidfile={folder}/pid\nchildlogdir={folder}\nnodaemon=true\n"
+            f"[unix_http_server]\nfile={short}/socket\n"
+            "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+            "[include]\nfiles=programs/*.conf\n"
+        )
+        command = [Path(sys.executable).with_name("supervisord"), "-c", folder / "supervisord.conf"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield tmp_path
+            finally:
+                process.terminate()
+
+
+def test_supervisor_is_asked_what_runs(supervisor: Path) -> None:
+    def ages() -> dict[str, float | None]:
+        services = {name: (name, supervisor) for name in ("superlink", "supernode")}
+        return {name: host["service_age"] for name, host in asked(Path(sys.executable), services)["hosts"].items()}
+
+    wait_for(lambda: ages()["superlink"] is not None, "the program that runs")
+    assert ages()["supernode"] is None
