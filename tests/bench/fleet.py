@@ -191,9 +191,17 @@ class Fleet:
             self._spawn(
                 f"superexec{cid}",
                 self.devices,
-                [f"--runtime-api-address=127.0.0.1:{runtime}", "--insecure", f"--superexec-auth-secret-file={secret}"],
+                [
+                    f"--runtime-api-address=127.0.0.1:{self.runtime_as_seen(runtime)}",
+                    "--insecure",
+                    f"--superexec-auth-secret-file={secret}",
+                ],
                 self._starter(cid) if self.apart else {},
             )
+
+    def runtime_as_seen(self, port: int) -> int:
+        """Return where an isolated executor finds a SuperNode's Runtime API that listens at a port."""
+        return port
 
     def _starter(self, cid: int) -> dict[str, str]:
         """Start what starts a SuperNode's apps; return the environment of its executor."""

@@ -28,7 +28,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(python: Path, services: dict[str, tuple[str, Path]], image: Path = Path("none")) -> dict[str, Any]:
     """Ask with files of supervisor's, as a fleet without root has them."""
     question = {"device_tree": "none", "image": str(image), "units": None, "services": services}
-    command = [python, DESCRIBE, json.dumps(question, default=str)]
+    command = [str(python), str(DESCRIBE), json.dumps(question, default=str)]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
 
@@ -123,7 +123,7 @@ def supervisor(tmp_path: Path) -> Iterator[Path]:
             "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
             "[include]\nfiles=programs/*.conf\n"
         )
-        command = [Path(sys.executable).with_name("supervisord"), "-c", folder / "supervisord.conf"]
+        command = [f"{sys.prefix}/bin/supervisord", "-c", f"{folder}/supervisord.conf"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
                 yield tmp_path

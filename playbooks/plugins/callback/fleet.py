@@ -26,8 +26,8 @@ description:
 extends_documentation_fragment: [default_callback, result_format_callback]
 """
 
-# Python looks through all objects again whenever enough came, and most of Ansible's stay: a seventh of a playbook's time. Set
-# here because no code of the project's comes earlier.
+# Python looks through all objects again whenever enough came, and most of Ansible's stay: a seventh of a playbook's
+# time. Set here because no code of the project's comes earlier.
 gc.set_threshold(100_000, 50, 100)
 
 
