@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import select
@@ -100,6 +101,7 @@ def serve() -> None:
         importlib.import_module(f"ansible.plugins.{name}")
     from fleet import app, attach, benchmark, cids, inventory, resume, settings  # noqa: F401
 
+    gc.freeze()  # a fork looks for garbage in what it makes itself
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

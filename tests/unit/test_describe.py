@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from unit.driving import errors, run_play
 from waits import wait_for
 
 DESCRIBE = Path(__file__).resolve().parents[2] / "roles/run/files/describe.py"
@@ -138,3 +139,33 @@ def test_supervisor_is_asked_what_runs(supervisor: Path) -> None:
 
     wait_for(lambda: ages()["superlink"] is not None, "the program that runs")
     assert ages()["supernode"] is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        ({"rc": 127, "stdout": "Welcome!\n", "stderr": "sh: 1: /usr/bin/python3: not found\n"}, "python3: not found"),
+        ({"failed": True, "msg": "Missing sudo password"}, "Missing sudo password"),
+    ],
+)
+def test_a_host_that_tells_nothing_is_named_with_what_it_said(
+    tmp_path: Path, answer: dict[str, Any], line: str
+) -> None:
+    tasks = [
+        {"ansible.builtin.set_fact": {"run_asked": answer}},
+        {"ansible.builtin.include_role": {"name": "run", "tasks_from": "describe"}},
+    ]
+    (said,) = errors(run_play(tmp_path, tasks))
+    assert said.startswith("localhost does not say what it is: ")
+    assert line in said
+
+
+def test_what_a_login_shell_says_before_it_is_left_out(tmp_path: Path) -> None:
+    host = {"provisioned": False}
+    told = "Welcome! {not JSON\n" + json.dumps({"facts": {}, "hosts": {"localhost": host}}) + "\n"
+    tasks = [
+        {"ansible.builtin.set_fact": {"run_asked": {"rc": 0, "stdout": told, "stderr": ""}}},
+        {"ansible.builtin.include_role": {"name": "run", "tasks_from": "describe"}},
+    ]
+    (said,) = errors(run_play(tmp_path, tasks))
+    assert said == "localhost is not provisioned; run: ansible-playbook playbooks/provision.yml"
