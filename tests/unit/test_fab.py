@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -132,14 +133,20 @@ def test_following_shows_lines_to_come_until_ctrl_c(inventory: Path, standin: St
     log.parent.mkdir()
     log.write_text("old\n")
     command = [str(Path(sys.executable).parent / "fab"), "-r", str(ROOT), "logs", "-i", str(inventory), "--host", "hub"]
-    with subprocess.Popen([*command, "--follow"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--follow"],
+        stdout=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background, these tests perhaps, is deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "hub | old\n"
             with log.open("a") as file:
                 file.write("new\n")
             assert process.stdout.readline() == "hub | new\n"
-            process.send_signal(2)  # Ctrl-C
+            process.send_signal(signal.SIGINT)
             assert process.wait(LIMIT) == 0
             assert process.stdout.read() == ""
         finally:
