@@ -52,6 +52,22 @@ def test_a_device_that_cannot_be_reached_is_named_and_the_run_goes_on(changed: L
     assert {device["host"]: device["reachable"] for device in devices}["attic"] is False
 
 
+def test_a_device_that_is_not_provisioned_ends_it_before_anything_starts(fleet: LocalFleet) -> None:
+    program = fleet.folder / "state/device3/supervisor/programs/supernode.conf"
+    before = set(fleet.results.glob("*"))
+    aside = program.rename(fleet.folder / "supernode.conf")
+    try:
+        done = fleet.play("run_fl", "rounds=1", "min_devices=2", *QUICK)
+    finally:
+        aside.rename(program)
+    assert done.returncode != 0
+    assert done.stderr.splitlines() == [
+        "ERROR: device3 is not provisioned; run: ansible-playbook playbooks/provision.yml"
+    ]
+    assert "Submit the run" not in done.stdout
+    assert set(fleet.results.glob("*")) == before
+
+
 def test_too_few_devices_end_it_before_anything_starts(changed: LocalFleet) -> None:
     add_unreachable(changed)
     before = set(changed.results.glob("*"))
