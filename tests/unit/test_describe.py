@@ -162,7 +162,7 @@ def test_a_host_that_tells_nothing_is_named_with_what_it_said(
 
 def test_what_a_login_shell_says_before_it_is_left_out(tmp_path: Path) -> None:
     host = {"provisioned": False}
-    told = "Welcome! {not JSON\n" + json.dumps({"facts": {}, "hosts": {"localhost": host}}) + "\n"
+    told = "Welcome! {not JSON\n" + json.dumps({"facts": {"memtotal_mb": 1}, "hosts": {"localhost": host}}) + "\n"
     tasks: list[dict[str, Any]] = [
         {"ansible.builtin.set_fact": {"run_asked": {"rc": 0, "stdout": told, "stderr": ""}}},
         {"ansible.builtin.include_role": {"name": "run", "tasks_from": "describe"}},
