@@ -3,17 +3,20 @@
 By default each task starts a Python on the host, which unpacks and imports Ansible's library anew; on a small board
 that takes longer than most tasks do. Mitogen (https://mitogen.networkgenomics.com) keeps one there for each user.
 
-Ansible's apt module stays with the default (`linear`) where python3-apt may be missing: it installs that and starts
+Ansible's apt module has a Python of its own all the same: where python3-apt is missing, it installs that and starts
 itself anew, which Mitogen cannot do.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ansible.plugins.loader import connection_loader
 from ansible.plugins.strategy import linear
-from ansible_mitogen import affinity
+from ansible_mitogen import affinity, loaders
 from ansible_mitogen.strategy import StrategyMixin
 
 from fleet.unforked import AsksItsHostError, Unforked
@@ -33,9 +36,23 @@ SSH = {
     "mitogen_ssh_compression": False,
 }
 
+STARTS_ITSELF_ANEW = {"ansible.builtin.apt"}
+
 # Mitogen gives each of its processes a core: on a machine of two, all of Ansible's work would have one. And what is
 # started on this machine would keep to that core, a service and its training, too.
 affinity.policy = affinity.Policy()
+
+
+@contextmanager
+def ansibles_connections(wanted: bool) -> Iterator[None]:
+    """Let the forks that are made meanwhile have Ansible's own connection; Mitogen's actions then give way by themselves."""
+    mitogens = connection_loader.get_with_context
+    if wanted:
+        connection_loader.get_with_context = loaders.connection_loader__get_with_context
+    try:
+        yield
+    finally:
+        connection_loader.get_with_context = mitogens
 
 
 class StrategyModule(Unforked, StrategyMixin, linear.StrategyModule):  # type: ignore[misc]
@@ -49,7 +66,8 @@ class StrategyModule(Unforked, StrategyMixin, linear.StrategyModule):  # type: i
     def _queue_task(self, host: Any, task: Any, task_vars: dict[str, Any], play_context: Any) -> None:
         for name, value in SSH.items():
             task_vars.setdefault(name, value)
-        super()._queue_task(host, task, task_vars, play_context)
+        with ansibles_connections(task.action in STARTS_ITSELF_ANEW):
+            super()._queue_task(host, task, task_vars, play_context)
 
     def _do_here(self, *task: Any) -> None:
         if os.environ.get("ANSIBLE_STRATEGY") == "linear":
