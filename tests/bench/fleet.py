@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleet.archive import pack
+from plugins.module_utils.flower_command import Flower
 
 PROJECT = Path(__file__).resolve().parents[2]
 APP = Path(__file__).with_name("noop_app")
@@ -85,6 +86,7 @@ class Fleet:
             "OMP_NUM_THREADS": "1",
             **(environment or {}),
         }
+        self.flwr = Flower(str(BIN / "flwr"), self.environment["FLWR_HOME"], str(folder))
 
     def __enter__(self) -> Fleet:
         """Start it and wait until all SuperNodes are in."""
@@ -100,6 +102,7 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         """End every process group that was started, and wait for it."""
+        self.flwr.end()
         for process in reversed(self.processes):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -174,7 +177,7 @@ class Fleet:
         if self.secure:
             key = self.folder / f"key{cid}"
             subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", key], check=True)
-            self.flwr("supernode", "register", f"{key}.pub", "fleet")
+            self.flwr.call("supernode", "register", f"{key}.pub", "fleet")
             secure = [f"--root-certificates={self.folder}/server.crt", f"--auth-supernode-private-key={key}"]
         runtime = free_port()
         arguments = [f"--superlink=127.0.0.1:{self.reached_at}", f"--port={runtime}", *secure]
@@ -248,19 +251,11 @@ class Fleet:
         """Return what a process has said."""
         return (self.folder / f"{name}.log").read_bytes()
 
-    def flwr(self, *arguments: str) -> str:
-        """Run the flwr command."""
-        done = subprocess.run(
-            [BIN / "flwr", *arguments], env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
     def submit(self, app: Path = APP, **config: Any) -> Path:
         """Start a run; return the file that it will leave."""
         given = {"nodes": self.nodes, **config}
         words = " ".join(f"{name.replace('_', '-')}={json.dumps(value)}" for name, value in given.items())
-        said = json.loads(self.flwr("run", str(app), "fleet", "--run-config", words, "--format", "json"))
+        said = self.flwr.call("run", str(app), "fleet", "--run-config", words)
         return self.folder / "runs" / f"{said['run-id']}.json"
 
     def result(self, path: Path, limit: float = 120) -> dict[str, Any]:
