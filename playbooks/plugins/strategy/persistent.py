@@ -45,7 +45,7 @@ affinity.policy = affinity.Policy()
 
 @contextmanager
 def ansibles_connections(wanted: bool) -> Iterator[None]:
-    """Let the forks that are made meanwhile have Ansible's own connection; Mitogen's actions then give way by themselves."""
+    """Let the forks that are made meanwhile have Ansible's own connection; to that Mitogen's actions give way."""
     mitogens = connection_loader.get_with_context
     if wanted:
         connection_loader.get_with_context = loaders.connection_loader__get_with_context
