@@ -262,13 +262,27 @@ def test_a_folder_is_handed_over_where_a_file_of_it_is_missing_or_is_another(tmp
     is_mended(3)
 
 
-def test_a_file_is_handed_over_once(tmp_path: Path) -> None:
-    (tmp_path / "app.fab").write_bytes(b"app")
+@pytest.mark.parametrize("size", [3, 65 * 2**20], ids=["in a stream", "by Ansible's copy"])
+def test_a_file_is_handed_over_once(tmp_path: Path, size: int) -> None:
+    with (tmp_path / "app.fab").open("wb") as file:
+        file.truncate(size)
     (tmp_path / "apps").mkdir()
     hand_over = {"src": str(tmp_path / "app.fab"), "dest": str(tmp_path / "apps" / "app.fab")}
     assert act(tmp_path / "1", "hand_over", hand_over)[2]["changed"]
-    assert (tmp_path / "apps" / "app.fab").read_bytes() == b"app"
+    assert (tmp_path / "apps" / "app.fab").read_bytes() == bytes(size)
+    assert (tmp_path / "apps" / "app.fab").stat().st_mode & 0o777 == 0o600
     assert not act(tmp_path / "2", "hand_over", hand_over)[2]["changed"]
+
+
+def test_what_cannot_be_handed_over_is_told_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "app.fab").write_bytes(b"app")
+    (tmp_path / "apps" / "app.fab" / "in the way").mkdir(parents=True)
+    hand_over = {"src": str(tmp_path / "app.fab"), "dest": str(tmp_path / "apps" / "app.fab")}
+    shown, _, result = act(tmp_path, "hand_over", hand_over)
+    assert result == {}
+    assert re.search(r"apps/app\.fab could not be written: \S+/apps/\./app\.fab is a folder$", shown, re.MULTILINE), shown
+    assert "Traceback" not in shown
+    assert [path.name for path in (tmp_path / "apps").iterdir()] == ["app.fab"]
 
 
 def test_facts_of_another_name_are_taken_over(tmp_path: Path) -> None:
