@@ -280,7 +280,8 @@ def test_what_cannot_be_handed_over_is_told_in_a_line_and_leaves_nothing(tmp_pat
     hand_over = {"src": str(tmp_path / "app.fab"), "dest": str(tmp_path / "apps" / "app.fab")}
     shown, _, result = act(tmp_path, "hand_over", hand_over)
     assert result == {}
-    assert re.search(r"apps/app\.fab could not be written: \S+/apps/\./app\.fab is a folder$", shown, re.MULTILINE), shown
+    reason = r"apps/app\.fab could not be written: \S+/apps/\./app\.fab is a folder$"
+    assert re.search(reason, shown, re.MULTILINE), shown
     assert "Traceback" not in shown
     assert [path.name for path in (tmp_path / "apps").iterdir()] == ["app.fab"]
 

@@ -46,7 +46,8 @@ TAKE = """
 set -e
 umask 077
 root={root}
-mkdir -p "$root"
+make() {{ [ -d "$1" ] || {{ make "$(dirname "$1")"; mkdir "$1"; {own} "$1"; }} }}
+make "$root"
 rm -rf "$root"/.new.*
 new=$(mktemp -d "$root/.new.XXXXXX")
 trap 'rm -rf "$new"' EXIT
@@ -96,10 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                         archive.addfile(member, file)
             content = stream.getvalue()
         own = f"chown -R {shlex.quote(owner)}" if owner else ":"
-        command = TAKE.format(root=shlex.quote(root), own=own)
-        if folder and owner:
-            command += f'\nchown {shlex.quote(owner)} "$root"'
-        done = self._low_level_execute_command(command, in_data=content)
+        done = self._low_level_execute_command(TAKE.format(root=shlex.quote(root), own=own), in_data=content)
         if done["rc"] == 0:
             return {}
         said = str(done["stderr"]).strip().splitlines() or [f"exit status {done['rc']}"]
