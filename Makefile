@@ -15,10 +15,8 @@ STATE := .fleet
 # What a provisioned fleet depends on: a second `make run` provisions only when one of them changed.
 SOURCES := $(shell find inventory playbooks roles files fl_app/fast_rounds fl_app/eager_torch.py -type f -not -name '*.pyc' 2>/dev/null) fl_app/pyproject.toml ansible.cfg
 
-# Two for each core, for many tests wait much of the time; more than eight would wait for the longest of them. Those that would
-# disturb each other are kept apart by conftest.py.
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-SIDE_BY_SIDE := --numprocesses $(shell expr $(CORES) \* 2 '&' $(CORES) '<' 4 '|' 8) --dist loadscope --no-loadscope-reorder
+# Most tests wait most of the time. Those that would disturb each other are kept apart by conftest.py.
+SIDE_BY_SIDE := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-arm64 test-vm lint stop clean venv lab lab-arm64 lab-vm lab-down
 .DELETE_ON_ERROR:
