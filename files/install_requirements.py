@@ -46,7 +46,7 @@ def main() -> int:
         )
     project = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-compile"]  # Python compiles what is imported when it first is: a tenth of what is there
+    command += ["--no-compile"]  # Python compiles what is imported, when it first is
     for name in sys.argv[1:] or ["requirements.txt"]:
         command += ["-r", str(project / name)]
     if wants_cpu_build() and index_answers(CPU_INDEX):

@@ -76,6 +76,18 @@ class Server:
         self.process.wait()
 
 
+servers: list[Server] = []
+
+
+def of_an_environment(environment: Mapping[str, str], folder: Path) -> Server:
+    """A server with this environment, one for all that ask for the same."""
+    server = next((one for one in servers if one.environment == environment), None)
+    if server is None:
+        server = Server(environment, folder)
+        servers.append(server)
+    return server
+
+
 @functools.cache
 def of_the_project() -> Server:
     """A server with the project's configuration, in its folder."""

@@ -17,21 +17,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ansiblelint import __main__ as ansible_lint
 from ansiblelint import runner
 
-from forked_ansible import Server
+from forked_ansible import of_an_environment
 
-servers: list[Server] = []
 one_at_a_time = threading.Lock()
 
 
 def run(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook from a fork of one process; ansible-lint gives each the same environment."""
+    """Run ansible-playbook from a fork of a process with this environment, which is the same for all."""
     name, *arguments = command
     assert name == "ansible-playbook"
     with one_at_a_time:
-        if not servers:
-            servers.append(Server(env, Path.cwd()))
-        assert env == servers[0].environment
-        return servers[0].play(arguments)
+        return of_an_environment(env, Path.cwd()).play(arguments)
 
 
 if __name__ == "__main__":

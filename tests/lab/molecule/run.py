@@ -18,9 +18,7 @@ from molecule.app import App
 from molecule.provisioner.ansible_playbook import AnsiblePlaybook
 from molecule.shell import main
 
-from forked_ansible import Server
-
-servers: list[tuple[dict[str, str], Server]] = []
+from forked_ansible import of_an_environment
 
 
 def run_command(
@@ -29,12 +27,7 @@ def run_command(
     """Run ansible-playbook from a fork of a process with this environment; show and return what it said."""
     name, *arguments = cmd
     assert name == "ansible-playbook"
-    environment = {**app.runtime.environ, **env}
-    server = next((one for known, one in servers if known == environment), None)
-    if server is None:
-        server = Server(environment, cwd)
-        servers.append((environment, server))
-    done = server.play(arguments)
+    done = of_an_environment({**app.runtime.environ, **env}, cwd).play(arguments)
     print(done.stdout + done.stderr, flush=True)
     return done
 
